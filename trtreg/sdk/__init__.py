@@ -1,0 +1,1 @@
+"""The SDK for authors of TensorRT plugins: headers, build backend, and the face that Python calls."""
