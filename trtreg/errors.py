@@ -1,0 +1,219 @@
+"""Every failure of trtreg: one root, one class per kind, one exit code per class.
+
+A message says what was found, what was expected and what to do next. Codes 0 to 2 are taken: success, an unforeseen
+exception, and argparse's usage error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trtreg.compatibility import Reason
+
+__all__ = [
+    "AlreadyRegisteredError",
+    "CompileError",
+    "CreatorsMissingError",
+    "EngineBuildError",
+    "HashMismatchError",
+    "HostCompilerNotFoundError",
+    "IncompatiblePluginError",
+    "LoadError",
+    "ManifestError",
+    "MissingDependencyError",
+    "MissingExtraError",
+    "ModelError",
+    "NotAPluginError",
+    "NvccNotFoundError",
+    "OutputError",
+    "PluginBuildError",
+    "ProjectError",
+    "SettingError",
+    "ShapeError",
+    "TensorRTNotFoundError",
+    "TrtregError",
+    "UnknownArchError",
+    "UnknownPluginError",
+    "UnsupportedNodesError",
+    "WrongArchitectureError",
+]
+
+
+class TrtregError(Exception):
+    """Root of all errors that trtreg raises on purpose."""
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        found: str | None = None,
+        expected: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Join the parts: "message: found X, expected Y; do Z"."""
+        facts = [f"{word} {fact}" for word, fact in (("found", self.found), ("expected", self.expected)) if fact]
+        text = f"{self.message}: {', '.join(facts)}" if facts else self.message
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class SettingError(TrtregError):
+    """An environment variable or an option has a value that means nothing."""
+
+    exit_code = 4
+
+
+class MissingExtraError(TrtregError):
+    """An optional dependency that this step needs is not installed."""
+
+    exit_code = 5
+
+
+class TensorRTNotFoundError(TrtregError):
+    """No TensorRT, or not the one asked for, is installed or can be imported."""
+
+    exit_code = 6
+
+
+class ManifestError(TrtregError):
+    """A `trtplugin.json` is missing, unreadable or not what the schema says."""
+
+    exit_code = 10
+
+
+class UnknownPluginError(TrtregError):
+    """No installed plugin has the name that was asked for."""
+
+    exit_code = 11
+
+
+class IncompatiblePluginError(TrtregError):
+    """The plugin does not fit this machine; `reasons` holds every reason, not only the first."""
+
+    exit_code = 12
+
+    def __init__(self, message: str, *, reasons: Sequence[Reason] = (), remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reasons = tuple(reasons)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"- {reason}" for reason in self.reasons)])
+
+
+class LoadError(TrtregError):
+    """TensorRT did not take a plugin library, for a reason that none of the subclasses names."""
+
+    exit_code = 20
+
+
+class MissingDependencyError(LoadError):
+    """The plugin library needs another library that is not on this machine."""
+
+    exit_code = 21
+
+
+class NotAPluginError(LoadError):
+    """The file is no shared library, or one without the entry points of a TensorRT plugin library."""
+
+    exit_code = 22
+
+
+class AlreadyRegisteredError(LoadError):
+    """Another library has registered a creator of the same name, version and namespace."""
+
+    exit_code = 23
+
+
+class WrongArchitectureError(LoadError):
+    """The plugin library was made for another machine."""
+
+    exit_code = 24
+
+
+class HashMismatchError(LoadError):
+    """The plugin library is not the one that its manifest describes."""
+
+    exit_code = 25
+
+
+class CreatorsMissingError(LoadError):
+    """The library was loaded, but creators that its manifest declares did not appear."""
+
+    exit_code = 26
+
+
+class ModelError(TrtregError):
+    """The model is no ONNX model, or cannot be read."""
+
+    exit_code = 30
+
+
+class UnsupportedNodesError(TrtregError):
+    """The model has nodes that neither TensorRT nor an installed plugin provides."""
+
+    exit_code = 31
+
+
+class ShapeError(TrtregError):
+    """A shape is missing, malformed or does not go with the model."""
+
+    exit_code = 32
+
+
+class EngineBuildError(TrtregError):
+    """TensorRT could not build, read or save an engine."""
+
+    exit_code = 33
+
+
+class OutputError(TrtregError):
+    """A result could not be written."""
+
+    exit_code = 34
+
+
+class PluginBuildError(TrtregError):
+    """A plugin package could not be built."""
+
+    exit_code = 40
+
+
+class NvccNotFoundError(PluginBuildError):
+    """There is no CUDA compiler."""
+
+    exit_code = 41
+
+
+class HostCompilerNotFoundError(PluginBuildError):
+    """There is no C++ compiler for nvcc to work with."""
+
+    exit_code = 42
+
+
+class CompileError(PluginBuildError):
+    """The compiler refused the sources; the compiler's own words come last."""
+
+    exit_code = 43
+
+
+class UnknownArchError(PluginBuildError):
+    """The CUDA compiler does not know a GPU architecture that was asked for."""
+
+    exit_code = 44
+
+
+class ProjectError(PluginBuildError):
+    """`[tool.trtreg]` of a plugin's pyproject.toml is invalid; the message names the key path."""
+
+    exit_code = 45
