@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyRegisteredError",
+    "BuildCancelledError",
     "CompileError",
     "CreatorsMissingError",
     "EngineBuildError",
+    "FaceError",
     "HashMismatchError",
     "HostCompilerNotFoundError",
     "IncompatiblePluginError",
@@ -34,6 +36,7 @@ __all__ = [
     "SettingError",
     "ShapeError",
     "TensorRTNotFoundError",
+    "TensorRTUnusableError",
     "TrtregError",
     "UnknownArchError",
     "UnknownPluginError",
@@ -84,6 +87,12 @@ class TensorRTNotFoundError(TrtregError):
     """No TensorRT, or not the one asked for, is installed or can be imported."""
 
     exit_code = 6
+
+
+class TensorRTUnusableError(TrtregError):
+    """The installed TensorRT has a fault that would end the process and that could not be mended."""
+
+    exit_code = 7
 
 
 class ManifestError(TrtregError):
@@ -153,6 +162,12 @@ class CreatorsMissingError(LoadError):
     exit_code = 26
 
 
+class FaceError(TrtregError):
+    """A library has no plain-C face of this version, or its operator refused what it was given."""
+
+    exit_code = 27
+
+
 class ModelError(TrtregError):
     """The model is no ONNX model, or cannot be read."""
 
@@ -175,6 +190,12 @@ class EngineBuildError(TrtregError):
     """TensorRT could not build, read or save an engine."""
 
     exit_code = 33
+
+
+class BuildCancelledError(EngineBuildError):
+    """The progress callback asked to stop the build."""
+
+    exit_code = 35
 
 
 class OutputError(TrtregError):

@@ -21,7 +21,7 @@ namespace detail {
 using FieldType = abi::PluginFieldType;
 
 inline char const* name_of(FieldType type) {
-  static constexpr char const* kNames[] = {"float16", "float32", "float64", "int8", "int16", "int32", "char",
+  static constexpr char const* kNames[] = {"float16", "float32", "float64", "int8",  "int16", "int32", "char",
                                            "dims",    "unknown", "bf16",    "int64", "fp8",   "int4",  "fp4"};
   auto const index = static_cast<size_t>(type);
   return index < std::size(kNames) ? kNames[index] : "unknown";
@@ -159,9 +159,7 @@ class Attribute {
     return *this;
   }
   Attribute& at_least(double low) { return between(low, std::numeric_limits<double>::infinity()); }
-  Attribute& finite() {
-    return between(std::numeric_limits<double>::lowest(), std::numeric_limits<double>::max());
-  }
+  Attribute& finite() { return between(std::numeric_limits<double>::lowest(), std::numeric_limits<double>::max()); }
   // The node must have it: there is no default.
   Attribute& required() {
     is_required = true;

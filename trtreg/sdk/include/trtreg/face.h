@@ -1,7 +1,7 @@
 /* The plain-C face of a plugin library: the same kernels without TensorRT, for PyTorch, for tests, for any language.
  *
- * `trtreg_get_face(TRTREG_FACE_ABI)` gives the table, or NULL if the library does not speak that version. Functions that
- * can fail return 0, or -1 with the reason in last_error() of the same thread. Nothing throws, nothing aborts. */
+ * `trtreg_get_face(TRTREG_FACE_ABI)` gives the table, or NULL if the library does not speak that version. Functions
+ * that can fail return 0, or -1 with the reason in last_error() of the same thread. Nothing throws, nothing aborts. */
 #ifndef TRTREG_FACE_H
 #define TRTREG_FACE_H
 

@@ -159,7 +159,8 @@ std::string describe() {
   auto const types = [](std::vector<TypeFormat> const& list) {
     std::string text;
     for (TypeFormat const& entry : list) {
-      std::string const format = entry.format == TensorFormat::kLINEAR ? "" : std::string(":") + trtreg::name_of(entry.format);
+      std::string const format =
+          entry.format == TensorFormat::kLINEAR ? "" : std::string(":") + trtreg::name_of(entry.format);
       text += (text.empty() ? "" : ", ") + quoted(trtreg::name_of(entry.type) + format);
     }
     return "[" + text + "]";
@@ -184,7 +185,8 @@ std::string describe() {
   }
   return "{\"name\": " + quoted(P::name) + ", \"version\": " + quoted(P::version) +
          ", \"namespace\": " + quoted(P::plugin_namespace) + ", \"inputs\": " + range(P::inputs) +
-         ", \"outputs\": " + range(P::outputs) + ", \"fields\": [" + fields + "], \"signatures\": [" + signatures + "]}";
+         ", \"outputs\": " + range(P::outputs) + ", \"fields\": [" + fields + "], \"signatures\": [" + signatures +
+         "]}";
 }
 
 }  // namespace detail

@@ -99,12 +99,17 @@ struct Plain {
     return guarded(plugin->name(), -1, [&] {
       TensorSpecs found;
       uint64_t bytes = 0;
-      plugin->infer(specs_of(tensors_of(inputs, input_count)), values_of(shape_inputs, shape_input_count), found, bytes);
-      require(found.size() == static_cast<size_t>(output_count), "found room for ", output_count,
-              " outputs, expected ", found.size());
+      plugin->infer(specs_of(tensors_of(inputs, input_count)), values_of(shape_inputs, shape_input_count), found,
+                    bytes);
+      require(found.size() == static_cast<size_t>(output_count), "found room for ", output_count, " outputs, expected ",
+              found.size());
       for (size_t i = 0; i < found.size(); ++i) {
-        outputs[i] = {outputs[i].data, static_cast<int32_t>(found[i].type), static_cast<int32_t>(found[i].format),
-                      found[i].rank(), 0, {}};
+        outputs[i] = {outputs[i].data,
+                      static_cast<int32_t>(found[i].type),
+                      static_cast<int32_t>(found[i].format),
+                      found[i].rank(),
+                      0,
+                      {}};
         std::copy_n(found[i].dims.d, found[i].rank(), outputs[i].dims);
       }
       *workspace_size = bytes;
@@ -124,8 +129,8 @@ struct Plain {
       require(expected.size() == out.size(), "found ", out.size(), " outputs, expected ", expected.size());
       for (size_t i = 0; i < out.size(); ++i) {
         require(out[i].type == expected[i].type && out[i].dims == expected[i].dims, "output ", i, " is ",
-                trtreg::name_of(out[i].type), to_string(out[i].dims), ", expected ",
-                trtreg::name_of(expected[i].type), to_string(expected[i].dims));
+                trtreg::name_of(out[i].type), to_string(out[i].dims), ", expected ", trtreg::name_of(expected[i].type),
+                to_string(expected[i].dims));
         require(out[i].data || out[i].size() == 0, "output ", i, " has no memory");
       }
       for (size_t i = 0; i < in.size(); ++i) require(in[i].data || in[i].size() == 0, "input ", i, " has no memory");

@@ -36,7 +36,8 @@ struct Library {
       std::string creators;
       ((creators += (creators.empty() ? "" : ", ") + detail::describe<Ps>()), ...);
       return "{\"face_abi\": " + std::to_string(TRTREG_FACE_ABI) + ", \"sdk\": " + quoted(TRTREG_SDK_VERSION) +
-             ", \"cuda\": " + quoted(std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION / 10 % 100)) +
+             ", \"cuda\": " +
+             quoted(std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION / 10 % 100)) +
              ", \"creators\": [" + creators + "]}";
     }();
     return text.c_str();
@@ -48,7 +49,8 @@ struct Library {
       require(name && version && plugin_namespace && plugin, "a null argument");
       std::vector<abi::PluginField> list;
       for (int32_t i = 0; i < field_count; ++i) {
-        list.push_back({fields[i].name, fields[i].data, static_cast<abi::PluginFieldType>(fields[i].type), fields[i].length});
+        list.push_back(
+            {fields[i].name, fields[i].data, static_cast<abi::PluginFieldType>(fields[i].type), fields[i].length});
       }
       abi::PluginFieldCollection const collection{field_count, list.data()};
       std::unique_ptr<trtreg_plugin> made;
@@ -86,15 +88,13 @@ struct Library {
 #define TRTREG_EXPORT extern "C" __attribute__((visibility("default")))
 
 // The three functions that a plugin library exports. TensorRT looks for the first two by name.
-#define TRTREG_PLUGINS(...)                                                                            \
-  TRTREG_EXPORT trtreg::abi::IPluginCreatorInterface* const* getCreators(int32_t& count) {             \
-    return trtreg::detail::Library<__VA_ARGS__>::creators(count);                                      \
-  }                                                                                                    \
-  TRTREG_EXPORT void setLoggerFinder(trtreg::abi::ILoggerFinder* finder) {                             \
-    trtreg::detail::logger_finder = finder;                                                            \
-  }                                                                                                    \
-  TRTREG_EXPORT trtreg_face const* trtreg_get_face(uint32_t abi) {                                     \
-    return trtreg::detail::Library<__VA_ARGS__>::face(abi);                                            \
+#define TRTREG_PLUGINS(...)                                                                                          \
+  TRTREG_EXPORT trtreg::abi::IPluginCreatorInterface* const* getCreators(int32_t& count) {                           \
+    return trtreg::detail::Library<__VA_ARGS__>::creators(count);                                                    \
+  }                                                                                                                  \
+  TRTREG_EXPORT void setLoggerFinder(trtreg::abi::ILoggerFinder* finder) { trtreg::detail::logger_finder = finder; } \
+  TRTREG_EXPORT trtreg_face const* trtreg_get_face(uint32_t abi) {                                                   \
+    return trtreg::detail::Library<__VA_ARGS__>::face(abi);                                                          \
   }
 
 #endif  // TRTREG_PLUGIN_H

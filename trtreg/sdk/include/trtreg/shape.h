@@ -86,7 +86,8 @@ class Shapes {
   std::vector<Shape> shape_inputs;  // the values of inputs that are shape tensors
   std::vector<Shape> outputs;
 
-  // A dimension known only after the run: output `index`, a scalar, will hold it. `opt` guides the builder, `upper` bounds it.
+  // A dimension known only after the run: output `index`, a scalar, will hold it. `opt` guides the builder, `upper`
+  // bounds it.
   Dim size_tensor(int32_t index, Dim opt, Dim upper) {
     outputs[static_cast<size_t>(index)] = {};
     if (!builder_) return upper;

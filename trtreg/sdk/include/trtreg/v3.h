@@ -104,8 +104,7 @@ class V3Plugin final : public abi::IPluginV3,
       for (Signature const& signature : P::signatures()) {
         bool fits = true;
         for (int32_t i = 0; i <= pos && fits; ++i) {
-          TypeFormat const& wanted =
-              i < nbInputs ? at(signature.inputs, i) : at(signature.outputs, i - nbInputs);
+          TypeFormat const& wanted = i < nbInputs ? at(signature.inputs, i) : at(signature.outputs, i - nbInputs);
           fits = inOut[i].desc.type == wanted.type && inOut[i].desc.format == wanted.format;
         }
         if (fits) return true;
@@ -120,7 +119,8 @@ class V3Plugin final : public abi::IPluginV3,
 
   size_t getWorkspaceSize(abi::DynamicPluginTensorDesc const* inputs, int32_t nbInputs,
                           abi::DynamicPluginTensorDesc const* outputs, int32_t nbOutputs) const noexcept override {
-    return guarded(P::name, size_t{0}, [&] { return plugin_.workspace(largest(inputs, nbInputs), largest(outputs, nbOutputs)); });
+    return guarded(P::name, size_t{0},
+                   [&] { return plugin_.workspace(largest(inputs, nbInputs), largest(outputs, nbOutputs)); });
   }
 
   // -------------------------------------------------------------------------------------------------- runtime

@@ -1,0 +1,181 @@
+"""A plugin's operator as a PyTorch op: CPU reference, CUDA through the plugin's own kernel, shapes, and ONNX export.
+
+This module imports torch; a plugin package imports it only when its op is first used.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from trtreg import manifest
+from trtreg.errors import FaceError, HashMismatchError
+from trtreg.sdk.face import AttributeValue, Face, Plugin, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["TorchOp"]
+
+_DTYPES = {
+    torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16", torch.int8: "int8",
+    torch.uint8: "uint8", torch.int32: "int32", torch.int64: "int64", torch.bool: "bool",
+}  # fmt: skip
+_TORCH_TYPES = {name: dtype for dtype, name in _DTYPES.items()}
+
+#: Kind of an attribute -> its type in an op schema, and its letter in the TorchScript exporter.
+_KINDS = {
+    "int": ("int", "i"),
+    "float": ("float", "f"),
+    "ints": ("int[]", "is"),
+    "floats": ("float[]", "fs"),
+    "str": ("str", "s"),
+}
+_ONNX_OPSET = 9  # the oldest that the TorchScript exporter still writes: the node itself does not depend on it
+
+Tensors: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ...]"
+
+
+@functools.cache
+def _face(package: str) -> Face:
+    """Open the library that `package` carries, after its hash was compared with the manifest."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise FaceError(f"package {package} is not installed")
+    folder = Path(spec.origin).parent
+    declared = manifest.read(folder / "trtplugin.json").library
+    path = folder / declared.file
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != declared.sha256:
+        raise HashMismatchError(
+            f"{path} is not the library that was built",
+            found=found,
+            expected=declared.sha256,
+            remedy=f"reinstall {package}",
+        )
+    return Face(path)
+
+
+class TorchOp:
+    """Registers ``torch.ops.<package>.<name>`` and is its callable front, to be used by the package's public function.
+
+    Args:
+        package: import package of the plugin; it holds the library, and names the op's namespace.
+        name: name of the op.
+        creator: name of TensorRT's creator, which is the op type of the ONNX node.
+        domain: domain of the ONNX node.
+        inputs: names of the tensors, in order; a trailing ``?`` marks one that may be None, all such come last.
+        attributes: name of each attribute -> ``int``, ``float``, ``ints``, ``floats`` or ``str``.
+        reference: the op in plain PyTorch, on any device: inputs, then attributes, all positional.
+        fake: outputs of the right shape and dtype without values, same arguments.
+        outputs: number of results; more than one come as a tuple.
+    """
+
+    def __init__(
+        self,
+        *,
+        package: str,
+        name: str,
+        creator: str,
+        domain: str,
+        inputs: Sequence[str],
+        attributes: Mapping[str, str],
+        reference: Callable[..., Tensors],
+        fake: Callable[..., Tensors],
+        outputs: int = 1,
+    ) -> None:
+        self._package = package
+        self._creator = creator
+        self._node = f"{domain}::{creator}"
+        self._inputs = len(inputs)
+        self._attributes = dict(attributes)
+        self._fake = fake
+        self._outputs = outputs
+        tensors = [f"Tensor? {each[:-1]}" if each.endswith("?") else f"Tensor {each}" for each in inputs]
+        numbers = [f"{_KINDS[kind][0]} {each}" for each, kind in attributes.items()]
+        result = "Tensor" if outputs == 1 else f"({', '.join(['Tensor'] * outputs)})"
+        qualified = f"{package}::{name}"
+        torch.library.define(qualified, f"({', '.join(tensors + numbers)}) -> {result}")
+        torch.library.impl(qualified, "CPU", reference)
+        torch.library.impl(qualified, "CUDA", self._cuda)
+        torch.library.register_fake(qualified, fake)
+        torch.onnx.register_custom_op_symbolic(qualified, self._torchscript_node, _ONNX_OPSET)
+        self._op: Callable[..., Tensors] = getattr(getattr(torch.ops, package), name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the op: its inputs, then its attributes."""
+        if torch.onnx.is_in_onnx_export() and not torch.jit.is_tracing():
+            return self._dynamo_node(*arguments)
+        return self._op(*arguments)
+
+    def _split(self, arguments: tuple[Any, ...]) -> tuple[list[Any], dict[str, Any]]:
+        """Inputs without the absent ones at the end, and attributes by name."""
+        inputs = list(arguments[: self._inputs])
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        return inputs, dict(zip(self._attributes, arguments[self._inputs :], strict=True))
+
+    def _cuda(self, *arguments: Any) -> Tensors:
+        inputs, attributes = self._split(arguments)
+        tensors = [tensor.detach().contiguous() for tensor in inputs]
+        device = tensors[0].device
+        for tensor in tensors:
+            if tensor.device != device or tensor.dtype not in _DTYPES:
+                raise FaceError(
+                    f"{self._creator} cannot take a tensor of {tensor.dtype} on {tensor.device}",
+                    expected=f"one of {', '.join(_TORCH_TYPES)} on {device}",
+                )
+        specs = [
+            TensorSpec(type=_DTYPES[tensor.dtype], shape=tuple(tensor.shape), data=tensor.data_ptr())
+            for tensor in tensors
+        ]
+        frozen = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in attributes.items())
+        plugin = _plugin(self._package, self._creator, frozen)
+        inferred, workspace_size = plugin.infer(specs)
+        results = [torch.empty(each.shape, dtype=_TORCH_TYPES[each.type], device=device) for each in inferred]
+        workspace = torch.empty(workspace_size, dtype=torch.uint8, device=device)
+        outputs = [
+            TensorSpec(type=each.type, shape=each.shape, data=result.data_ptr())
+            for each, result in zip(inferred, results, strict=True)
+        ]
+        with torch.cuda.device(device):
+            stream = torch.cuda.current_stream(device).cuda_stream
+            plugin.enqueue(specs, outputs, workspace=workspace.data_ptr(), stream=stream)
+        return results[0] if self._outputs == 1 else tuple(results)
+
+    def _torchscript_node(self, graph: Any, *arguments: Any) -> Any:
+        inputs = [value for value in arguments[: self._inputs] if not value.node().mustBeNone()]
+        parse = torch.onnx.symbolic_helper._parse_arg  # noqa: SLF001 - the public parse_args takes no variadic function
+        attributes = {
+            # The exporter reads an attribute's type from the letter behind the underscore.
+            f"{key}_{_KINDS[kind][1][0]}": parse(value, _KINDS[kind][1])
+            for (key, kind), value in zip(self._attributes.items(), arguments[self._inputs :], strict=True)
+        }
+        return graph.op(self._node, *inputs, outputs=self._outputs, **attributes)
+
+    def _dynamo_node(self, *arguments: Any) -> Any:
+        inputs, attributes = self._split(arguments)
+        like = self._fake(*arguments)
+        attributes = {key: list(value) if isinstance(value, tuple) else value for key, value in attributes.items()}
+        if isinstance(like, torch.Tensor):
+            return torch.onnx.ops.symbolic(
+                self._node, inputs, attributes, dtype=like.dtype, shape=like.shape, version=1
+            )
+        return torch.onnx.ops.symbolic_multi_out(
+            self._node,
+            inputs,
+            attributes,
+            dtypes=[each.dtype for each in like],
+            shapes=[each.shape for each in like],
+            version=1,
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _plugin(package: str, creator: str, attributes: tuple[tuple[str, AttributeValue], ...]) -> Plugin:
+    return _face(package).create(creator, dict(attributes))
