@@ -32,6 +32,7 @@ __all__ = [
     "NvccNotFoundError",
     "OutputError",
     "PluginBuildError",
+    "ProblemsFoundError",
     "ProjectError",
     "SettingError",
     "ShapeError",
@@ -93,6 +94,12 @@ class TensorRTUnusableError(TrtregError):
     """The installed TensorRT has a fault that would end the process and that could not be mended."""
 
     exit_code = 7
+
+
+class ProblemsFoundError(TrtregError):
+    """`trtreg doctor` found something to mend."""
+
+    exit_code = 8
 
 
 class ManifestError(TrtregError):

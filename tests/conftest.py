@@ -1,0 +1,153 @@
+"""Plugin libraries and plugin packages, made for the tests: compiled and installed as real ones are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trtreg import discovery, manifest
+from trtreg.sdk import toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+NATIVE = ROOT / "tests" / "native"
+INCLUDE = ROOT / "trtreg" / "sdk" / "include"
+
+Key = manifest.CreatorKey
+
+
+@pytest.fixture(scope="session")
+def compile_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile a source of tests/native, or a text, to a shared library; the same arguments compile once."""
+    folder = tmp_path_factory.mktemp("libraries")
+    tools = toolchain.find()
+    made: dict[tuple[object, ...], Path] = {}
+
+    def compile_library(source: str, *flags: str) -> Path:
+        key = (source, *flags)
+        if key not in made:
+            made[key] = folder / f"lib{len(made)}.so"
+            is_file = source.endswith(".cpp")
+            command = [
+                *(str(tools.cxx.path), "-std=c++17", "-O0", "-shared", "-fPIC", "-fvisibility=hidden"),
+                *(f"-I{path}" for path in (INCLUDE, *tools.nvcc.include_dirs)),
+                *(("-x", "c++", "-", "-x", "none") if not is_file else (str(NATIVE / source),)),
+                *(*flags, "-o", str(made[key])),
+            ]
+            subprocess.run(command, input="" if is_file else source, text=True, check=True)
+        return made[key]
+
+    return compile_library
+
+
+@pytest.fixture(scope="session")
+def compile_creators(compile_library: Callable[..., Path]) -> Callable[..., Path]:
+    """Compile a library that registers these creators and does nothing else."""
+
+    def compile_creators(keys: Sequence[Key], *flags: str) -> Path:
+        names = ", ".join(f'Creator{{"{key.name}", "{key.version}", "{key.namespace}"}}' for key in keys)
+        return compile_library("creators.cpp", f"-DCREATORS={names}", *flags)
+
+    return compile_creators
+
+
+@pytest.fixture(scope="session")
+def identity_library(compile_library: Callable[..., Path]) -> Path:
+    """Make a library with the plugin TrtregTestIdentity, which passes through the parser and the builder."""
+    return compile_library(
+        "identity.cpp", str(toolchain.find().nvcc.cudart), "-Wl,-z,defs", "-ldl", "-lrt", "-lpthread"
+    )
+
+
+def describe(library: bytes, keys: Sequence[Key], name: str = "trtplugin-test") -> manifest.Manifest:
+    """Make the manifest of a library."""
+    return manifest.Manifest(
+        package=name,
+        version="1.0",
+        summary="made by a test",
+        tensorrt={"full": ">=10", "lean": ">=10", "rtx": ">=1.7"},
+        library=manifest.Library(
+            file="libplugin.so",
+            sha256=hashlib.sha256(library).hexdigest(),
+            size=len(library),
+            machine=os.uname().machine,
+            creators=tuple(
+                manifest.Creator(name=key.name, version=key.version, namespace=key.namespace) for key in keys
+            ),
+        ),
+    )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Make an empty folder of installed packages."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def install(site: Path, write_metadata: Callable[..., Path]) -> Callable[..., discovery.InstalledPlugin]:
+    """Install a plugin package into `site`, as pip leaves it, and discover it.
+
+    `library` is a path or bytes; `changes` are fields of the manifest's library that shall be wrong.
+    """
+
+    def install(
+        library: Path | bytes, keys: Sequence[Key] = (), name: str = "trtplugin-test", **changes: object
+    ) -> discovery.InstalledPlugin:
+        content = library if isinstance(library, bytes) else library.read_bytes()
+        described = describe(content, keys, name)
+        described = replace(described, library=replace(described.library, **changes))
+        package = site / name.replace("-", "_")
+        package.mkdir()
+        # Discovery must not import it.
+        (package / "__init__.py").write_text("raise RuntimeError('imported')\n", encoding="utf-8")
+        (package / described.library.file).write_bytes(content)
+        (package / manifest.FILE_NAME).write_text(manifest.to_json(described), encoding="utf-8")
+        write_metadata(name, package.name)
+        (found,) = (plugin for plugin in discovery.discover([str(site)]) if plugin.distribution == name)
+        return found
+
+    return install
+
+
+@pytest.fixture
+def write_metadata(site: Path) -> Callable[..., Path]:
+    """Write the metadata of an installed plugin package into `site`; the entry point names `package`."""
+
+    def write_metadata(name: str, package: str, version: str = "1.0") -> Path:
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text(f"[trtreg.plugins]\n{name} = {package}\n", encoding="utf-8")
+        return info
+
+    return write_metadata
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run code in a fresh interpreter, with this tree on its path."""
+
+    def run_python(code: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env={**os.environ, "PYTHONPATH": path, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run_python

@@ -1,0 +1,150 @@
+"""Reading decoded JSON with key paths: what was found, what was expected, and where."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Table", "UnexpectedJSONError"]
+
+_T = TypeVar("_T")
+_NAMES: Final = {dict: "object", list: "array", str: "str", int: "int", float: "float"}
+
+
+class UnexpectedJSONError(ValueError):
+    """A key is missing, or its value is not what the format says."""
+
+    def __init__(self, message: str, *, found: str | None = None, expected: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.found = found
+        self.expected = expected
+
+
+class Table:
+    """A JSON object and its key path; each getter gives a value of a known type or raises UnexpectedJSONError."""
+
+    __slots__ = ("_data", "_path")
+
+    def __init__(self, data: Mapping[str, object], path: str) -> None:
+        self._data = data
+        self._path = path
+
+    @classmethod
+    def root(cls, data: object) -> Table:
+        """Begin at the top."""
+        return cls(_checked(data, dict, "the document"), "")
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that are there."""
+        return tuple(self._data)
+
+    def unexpected(self, key: str, *, found: str, expected: str) -> UnexpectedJSONError:
+        """Make the error for a value that the caller judges."""
+        return UnexpectedJSONError(f"Unexpected value in {self._at(key)}", found=found, expected=expected)
+
+    def string(self, key: str, pattern: str | None = None, *, default: str | None = None) -> str:
+        """A string that matches the whole pattern."""
+        if default is not None and key not in self._data:
+            return default
+        return self._string(key, self._required(key), self._at(key), pattern)
+
+    def optional_string(self, key: str, pattern: str | None = None) -> str | None:
+        """The same, or None where the key is absent or null."""
+        return None if self._data.get(key) is None else self.string(key, pattern)
+
+    def integer(self, key: str, *, minimum: int, default: int | None = None) -> int:
+        """An integer."""
+        if default is not None and key not in self._data:
+            return default
+        return self._integer(key, self._required(key), minimum)
+
+    def table(self, key: str) -> Table:
+        """A nested object."""
+        return Table(_checked(self._required(key), dict, self._at(key)), self._join(key))
+
+    def optional_table(self, key: str) -> Table | None:
+        """The same, or None where the key is absent or null."""
+        return None if self._data.get(key) is None else self.table(key)
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """An array of objects."""
+        items = enumerate(_checked(self._required(key), list, self._at(key)))
+        return tuple(
+            Table(_checked(item, dict, self._at(f"{key}[{i}]")), self._join(f"{key}[{i}]")) for i, item in items
+        )
+
+    def optional_tables(self, key: str) -> tuple[Table, ...] | None:
+        """The same, or None where the key is absent."""
+        return self.tables(key) if key in self._data else None
+
+    def strings(self, key: str, pattern: str) -> tuple[str, ...]:
+        """An array of strings that match the whole pattern."""
+        items = enumerate(_checked(self._required(key), list, self._at(key)))
+        return tuple(self._string(key, item, self._at(f"{key}[{i}]"), pattern) for i, item in items)
+
+    def optional_numbers(self, key: str) -> tuple[int | float, ...] | None:
+        """An array of finite numbers, or None where the key is absent."""
+        if key not in self._data:
+            return None
+        numbers = []
+        for i, item in enumerate(_checked(self._data[key], list, self._at(key))):
+            if isinstance(item, bool) or not isinstance(item, int | float):
+                raise _wrong_type(item, "number", self._at(f"{key}[{i}]"))
+            if not isfinite(item):
+                raise self.unexpected(f"{key}[{i}]", found=str(item), expected="a finite number")
+            numbers.append(item)
+        return tuple(numbers)
+
+    def optional_range(self, key: str) -> tuple[int, int] | None:
+        """A pair of counts, lowest and highest, or None where the key is absent."""
+        if key not in self._data:
+            return None
+        pair = [self._integer(key, item, 0) for item in _checked(self._data[key], list, self._at(key))]
+        if len(pair) != 2 or pair[0] > pair[1]:  # noqa: PLR2004 - a pair
+            raise self.unexpected(key, found=str(pair), expected="[lowest, highest]")
+        return pair[0], pair[1]
+
+    def _string(self, key: str, value: object, where: str, pattern: str | None) -> str:
+        import re
+
+        text = _checked(value, str, where)
+        if pattern is not None and re.fullmatch(pattern, text) is None:
+            raise UnexpectedJSONError(
+                f"Unexpected value in {where}", found=repr(text), expected=f"{key} like {pattern}"
+            )
+        return text
+
+    def _integer(self, key: str, value: object, minimum: int) -> int:
+        if isinstance(value, bool):  # a bool is an int to Python, not to JSON
+            raise _wrong_type(value, "int", self._at(key))
+        number = _checked(value, int, self._at(key))
+        if number < minimum:
+            raise self.unexpected(key, found=str(number), expected=f"{minimum} or more")
+        return number
+
+    def _required(self, key: str) -> object:
+        try:
+            return self._data[key]
+        except KeyError:
+            raise UnexpectedJSONError(f"Missing required key {self._at(key)}") from None
+
+    def _join(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def _at(self, key: str) -> str:
+        return f"'{self._join(key)}'"
+
+
+def _checked(value: object, expected: type[_T], where: str) -> _T:
+    if not isinstance(value, expected):
+        raise _wrong_type(value, _NAMES[expected], where)
+    return value
+
+
+def _wrong_type(value: object, expected: str, where: str) -> UnexpectedJSONError:
+    found = "null" if value is None else _NAMES.get(type(value), type(value).__name__)
+    return UnexpectedJSONError(f"Unexpected type {found} (expected {expected}) in {where}")

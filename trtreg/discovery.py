@@ -1,0 +1,172 @@
+"""Finding the installed plugin packages from metadata alone: nothing of theirs is imported, no library is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trtreg import manifest as manifests
+from trtreg.errors import ManifestError, TrtregError, UnknownPluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from importlib.metadata import Distribution, EntryPoint
+
+    from trtreg.manifest import Manifest
+
+__all__ = ["ENTRY_POINT_GROUP", "InstalledPlugin", "discover", "distribution_of", "find", "same_name"]
+
+ENTRY_POINT_GROUP: Final = "trtreg.plugins"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstalledPlugin:
+    """A plugin package on this machine; one that is broken has a `problem` and may have no manifest."""
+
+    distribution: str
+    version: str
+    package: str
+    root: Path
+    manifest: Manifest | None
+    problem: TrtregError | None
+
+    @property
+    def library_path(self) -> Path | None:
+        """Where the plugin library lies, or None without a manifest."""
+        return self.root / self.manifest.library.file if self.manifest else None
+
+
+def discover(paths: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
+    """All plugin packages on `paths` (default: `sys.path`), sorted by name.
+
+    A package that shadows another of the same name on an earlier path wins, as with imports.
+    """
+    plugins = [_plugin(distribution, entry, paths) for distribution, entry in _entry_points(paths)]
+    return tuple(sorted(plugins, key=lambda plugin: (_normalised(plugin.distribution), plugin.package)))
+
+
+def find(name: str, plugins: Iterable[InstalledPlugin] | None = None) -> InstalledPlugin:
+    """The installed plugin whose distribution or import package is called `name`."""
+    candidates = discover() if plugins is None else tuple(plugins)
+    for plugin in candidates:
+        if same_name(name, plugin.distribution) or name == plugin.package:
+            return plugin
+    names = ", ".join(plugin.distribution for plugin in candidates)
+    raise UnknownPluginError(
+        f"No installed plugin is called '{name}'",
+        found=names or "no plugin at all",
+        remedy=f"pip install {name}, or see `trtreg list`",
+    )
+
+
+def distribution_of(file: Path) -> str | None:
+    """The installed distribution, with its version, that lists `file` among its files."""
+    from importlib.metadata import distributions
+
+    for distribution in distributions():
+        for part in distribution.files or ():
+            if part.name == file.name and Path(str(part.locate())).resolve() == file:
+                return f"{distribution.metadata['Name']} {distribution.version}"
+    return None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two distribution names are the same by https://packaging.python.org/specifications/name-normalization/."""
+    return _normalised(one) == _normalised(other)
+
+
+def _normalised(name: str) -> str:
+    import re
+
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _entry_points(paths: Sequence[str] | None) -> Iterator[tuple[Distribution, EntryPoint]]:
+    from importlib.metadata import Distribution
+
+    context: dict[str, Any] = {} if paths is None else {"path": list(paths)}
+    seen: set[tuple[str, str]] = set()
+    for distribution in Distribution.discover(**context):
+        # Parsing is dear, and most packages on a machine are no plugins: look at the raw text first.
+        if ENTRY_POINT_GROUP not in (distribution.read_text("entry_points.txt") or ""):
+            continue
+        name = distribution.metadata["Name"] or ""
+        first = next(iter(Distribution.discover(name=name, **context)), distribution)
+        if getattr(first, "_path", None) != getattr(distribution, "_path", None):
+            continue  # shadowed
+        for entry in distribution.entry_points:
+            key = (_normalised(name), entry.value)
+            if entry.group == ENTRY_POINT_GROUP and key not in seen:
+                seen.add(key)
+                yield distribution, entry
+
+
+def _plugin(distribution: Distribution, entry: EntryPoint, paths: Sequence[str] | None) -> InstalledPlugin:
+    name = distribution.metadata["Name"] or entry.name
+    root = _root(distribution, entry.value, paths)
+    manifest = None
+    problem: TrtregError | None = None
+    try:
+        manifest = manifests.read(root / manifests.FILE_NAME)
+        problem = _contradiction(name, distribution.version, root, manifest)
+    except TrtregError as error:
+        problem = error
+    return InstalledPlugin(
+        distribution=name,
+        version=distribution.version,
+        package=entry.value,
+        root=root,
+        manifest=manifest,
+        problem=problem,
+    )
+
+
+def _root(distribution: Distribution, package: str, paths: Sequence[str] | None) -> Path:
+    """The folder of the import package: beside the metadata for a wheel, where the import system says for others."""
+    parts = package.split(".")
+    installed = Path(str(distribution.locate_file("/".join(parts))))
+    if (installed / manifests.FILE_NAME).is_file():
+        return installed
+    for folder in _import_folders(parts[0], paths):
+        root = Path(folder, *parts[1:])
+        if (root / manifests.FILE_NAME).is_file():
+            return root
+    return installed
+
+
+def _import_folders(top_level: str, paths: Sequence[str] | None) -> tuple[str, ...]:
+    """Where a top-level package is imported from; finding it runs no code of it, unlike for a package inside it."""
+    from importlib.machinery import PathFinder
+    from importlib.util import find_spec
+
+    try:
+        # Editable installs put their own finders on sys.meta_path, which only find_spec asks.
+        spec = find_spec(top_level) if paths is None else PathFinder.find_spec(top_level, list(paths))
+    except (ImportError, ValueError):  # ValueError: a module in sys.modules that has no spec
+        return ()
+    return tuple(spec.submodule_search_locations or ()) if spec else ()
+
+
+def _contradiction(name: str, version: str, root: Path, manifest: Manifest) -> TrtregError | None:
+    """What the manifest and the installed package do not agree on."""
+    remedy = f"reinstall {name}"
+    if not same_name(name, manifest.package):
+        return ManifestError("The manifest is of another package", found=manifest.package, expected=name, remedy=remedy)
+    if version != manifest.version and not _same_version(version, manifest.version):
+        return ManifestError(
+            "The manifest is of another version", found=manifest.version, expected=version, remedy=remedy
+        )
+    library = root / manifest.library.file
+    if not library.is_file():
+        return ManifestError(f"The plugin library {library} does not exist", remedy=remedy)
+    return None
+
+
+def _same_version(one: str, other: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return False

@@ -1,0 +1,280 @@
+"""The manifest `trtplugin.json`: what a plugin package says about its library, parsed once, at the edge.
+
+The JSON schema of the same format is `schema/trtplugin.schema.json`. Keys that this version does not know are ignored:
+a newer builder may add some. A change of meaning raises `schema`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from trtreg._json_table import Table, UnexpectedJSONError
+from trtreg.errors import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+__all__ = [
+    "FILE_NAME",
+    "SCHEMA",
+    "Creator",
+    "CreatorKey",
+    "Field",
+    "Library",
+    "Manifest",
+    "Sdk",
+    "Signature",
+    "parse",
+    "read",
+    "to_json",
+]
+
+FILE_NAME: Final = "trtplugin.json"
+SCHEMA: Final = 1
+
+_FLAVOURS: Final = ("full", "lean", "rtx")
+_TENSOR = r"[a-z][a-z0-9]*(:[a-z][a-z0-9_]*)?"
+_VERSION = r"[0-9]+\.[0-9]+"
+_SM = r"[1-9][0-9]*\.[0-9]+[af]?"
+
+
+class CreatorKey(NamedTuple):
+    """What TensorRT's registry tells creators apart by."""
+
+    name: str
+    version: str
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}::{self.name} {self.version}" if self.namespace else f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """An attribute that a creator reads; `length` 0 means any, `default` None means that the node must have it."""
+
+    name: str
+    type: str
+    length: int = 0
+    default: tuple[int | float, ...] | str | None = None
+    alias_of: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signature:
+    """Tensor types that go together: "float32", or "float16:chw32"; tensors beyond the end take the last entry."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Creator:
+    """A plugin that the library registers; what is None is not known (libraries not made with our SDK)."""
+
+    name: str
+    version: str
+    namespace: str = ""
+    fields: tuple[Field, ...] = ()
+    inputs: tuple[int, int] | None = None
+    outputs: tuple[int, int] | None = None
+    signatures: tuple[Signature, ...] | None = None
+
+    @property
+    def key(self) -> CreatorKey:
+        """The key in TensorRT's registry."""
+        return CreatorKey(self.name, self.version, self.namespace)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sdk:
+    """The trtreg SDK that made the library."""
+
+    version: str
+    face_abi: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Library:
+    """Facts that the build derived from the library itself.
+
+    `glibc` is the lowest version that provides all symbols, `cuda` the toolkit's; either is None where the library
+    uses none. `sms` are the targets of its machine code, `ptx` those of its PTX.
+    """
+
+    file: str
+    sha256: str
+    size: int
+    machine: str
+    glibc: str | None = None
+    needed: tuple[str, ...] = ()
+    cuda: str | None = None
+    sms: tuple[str, ...] = ()
+    ptx: tuple[str, ...] = ()
+    sdk: Sdk | None = None
+    creators: tuple[Creator, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """All of `trtplugin.json`; `tensorrt` maps each supported flavour (full, lean, rtx) to a version specifier."""
+
+    package: str
+    version: str
+    library: Library
+    summary: str = ""
+    tensorrt: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(path: str | PathLike[str]) -> Manifest:
+    """Read the manifest at `path`; ManifestError names the file."""
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is one more import for `trtreg list`
+            data = json.load(file)
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist", remedy="reinstall the plugin package") from None
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read", found=error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path} is not JSON", found=str(error), remedy="reinstall the plugin package") from error
+    try:
+        return parse(data)
+    except ManifestError as error:
+        raise ManifestError(
+            f"{path}: {error.message}", found=error.found, expected=error.expected, remedy=error.remedy
+        ) from error
+
+
+def parse(data: object) -> Manifest:
+    """Make a manifest of decoded JSON; ManifestError names the key path, what was found and what was expected."""
+    try:
+        table = Table.root(data)
+        schema = table.integer("schema", minimum=1)
+        if schema != SCHEMA:
+            raise ManifestError(
+                "Unexpected value in 'schema'", found=str(schema), expected=str(SCHEMA), remedy="upgrade trtreg"
+            )
+        return Manifest(
+            package=table.string("package", r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
+            version=table.string("version", r"\S+"),
+            summary=table.string("summary", default=""),
+            tensorrt=_specifiers(table.table("tensorrt")),
+            library=_library(table.table("library")),
+        )
+    except UnexpectedJSONError as error:
+        raise ManifestError(error.message, found=error.found, expected=error.expected) from None
+
+
+def to_json(manifest: Manifest) -> str:
+    """Write the manifest as JSON: the same manifest always gives the same text, which ends in a newline."""
+    library = manifest.library
+    data = {
+        "schema": SCHEMA,
+        "package": manifest.package,
+        "version": manifest.version,
+        "summary": manifest.summary,
+        "tensorrt": dict(manifest.tensorrt),
+        "library": {
+            "file": library.file,
+            "sha256": library.sha256,
+            "size": library.size,
+            "machine": library.machine,
+            "glibc": library.glibc,
+            "needed": library.needed,
+            "cuda": library.cuda,
+            "sms": library.sms,
+            "ptx": library.ptx,
+            "sdk": None if library.sdk is None else {"version": library.sdk.version, "face_abi": library.sdk.face_abi},
+            "creators": [_creator_data(creator) for creator in library.creators],
+        },
+    }
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _creator_data(creator: Creator) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        **creator.key._asdict(),
+        "fields": [
+            _without_none(
+                {"name": f.name, "type": f.type, "length": f.length, "default": f.default, "alias_of": f.alias_of}
+            )
+            for f in creator.fields
+        ],
+        "inputs": creator.inputs,
+        "outputs": creator.outputs,
+    }
+    if creator.signatures is not None:
+        data["signatures"] = [{"inputs": s.inputs, "outputs": s.outputs} for s in creator.signatures]
+    return _without_none(data)
+
+
+def _without_none(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _specifiers(table: Table) -> dict[str, str]:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    specifiers = {}
+    for flavour in table.keys():  # noqa: SIM118 - a Table is no mapping
+        if flavour not in _FLAVOURS:
+            raise table.unexpected(flavour, found=flavour, expected=f"one of {', '.join(_FLAVOURS)}")
+        specifiers[flavour] = table.string(flavour)
+        try:
+            SpecifierSet(specifiers[flavour])
+        except InvalidSpecifier:
+            expected = "a version specifier such as '>=10.0'"
+            raise table.unexpected(flavour, found=repr(specifiers[flavour]), expected=expected) from None
+    return specifiers
+
+
+def _library(table: Table) -> Library:
+    sdk = table.optional_table("sdk")
+    return Library(
+        # A plain file name beside the manifest: a manifest must not reach outside of its package.
+        file=table.string("file", r"(?!\.{1,2}$)[^/\x00]+"),
+        sha256=table.string("sha256", r"[0-9a-f]{64}"),
+        size=table.integer("size", minimum=0),
+        machine=table.string("machine", r"[a-z0-9_]+"),
+        glibc=table.optional_string("glibc", _VERSION),
+        needed=table.strings("needed", r"[^/\x00]+"),
+        cuda=table.optional_string("cuda", _VERSION),
+        sms=table.strings("sms", _SM),
+        ptx=table.strings("ptx", _SM),
+        sdk=None
+        if sdk is None
+        else Sdk(version=sdk.string("version", r"\S+"), face_abi=sdk.integer("face_abi", minimum=1)),
+        creators=tuple(_creator(creator) for creator in table.tables("creators")),
+    )
+
+
+def _creator(table: Table) -> Creator:
+    signatures = table.optional_tables("signatures")
+    return Creator(
+        name=table.string("name", r"[\s\S]+"),
+        version=table.string("version", r"[\s\S]+"),
+        namespace=table.string("namespace", default=""),
+        fields=tuple(_field(item) for item in table.optional_tables("fields") or ()),
+        inputs=table.optional_range("inputs"),
+        outputs=table.optional_range("outputs"),
+        signatures=None
+        if signatures is None
+        else tuple(
+            Signature(inputs=s.strings("inputs", _TENSOR), outputs=s.strings("outputs", _TENSOR)) for s in signatures
+        ),
+    )
+
+
+def _field(table: Table) -> Field:
+    kind = table.string("type", r"[a-z][a-z0-9]*")
+    default = table.optional_string("default") if kind == "char" else table.optional_numbers("default")
+    return Field(
+        name=table.string("name", r"[\s\S]+"),
+        type=kind,
+        length=table.integer("length", minimum=0, default=0),
+        default=default,
+        alias_of=table.optional_string("alias_of", r"[\s\S]+"),
+    )
