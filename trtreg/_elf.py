@@ -1,0 +1,95 @@
+"""Facts of an ELF shared library, read from the file: letting the dynamic linker open a bad one can end the process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+__all__ = ["BadElfError", "ElfFacts", "interpreter", "read"]
+
+_T = TypeVar("_T")
+
+
+class BadElfError(ValueError):
+    """The file is no ELF file, or a damaged one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ElfFacts:
+    """What the dynamic linker would see; `machine` is named as `platform.machine()` does."""
+
+    machine: str
+    is_shared: bool
+    soname: str | None
+    needed: tuple[str, ...]
+    exports: frozenset[str]
+
+
+def read(library: str | PathLike[str] | BinaryIO) -> ElfFacts:
+    """Read the facts, or raise BadElfError."""
+    return _with_elf(library, _facts)
+
+
+def interpreter(program: str | PathLike[str]) -> str | None:
+    """The dynamic linker that a program asks for."""
+    return _with_elf(program, _interpreter)
+
+
+def _with_elf(source: str | PathLike[str] | BinaryIO, reader: Callable[[Any], _T]) -> _T:
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        if hasattr(source, "read"):
+            return reader(ELFFile(source))
+        with open(source, "rb") as file:  # noqa: PTH123 - a path or what os.fspath takes
+            return reader(ELFFile(file))
+    except ELFError as error:
+        raise BadElfError(str(error) or "not an ELF file") from error
+    # pyelftools trusts the numbers in the file.
+    except (ConstructError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
+        raise BadElfError(f"damaged ELF file: {error}") from error
+
+
+def _facts(elf: Any) -> ElfFacts:
+    from elftools.elf.dynamic import DynamicSegment
+
+    size = elf.stream_len
+    soname = None
+    needed: list[str] = []
+    exports: set[str] = set()
+    for segment in elf.iter_segments():
+        end = segment["p_offset"] + segment["p_filesz"]
+        if end > size:
+            # Mapped all the same by the dynamic linker; touching the missing part is a bus error.
+            raise BadElfError(f"truncated: {size} bytes of at least {end}")
+        if not isinstance(segment, DynamicSegment):
+            continue
+        for tag in segment.iter_tags():
+            if tag.entry.d_tag == "DT_NEEDED":
+                needed.append(tag.needed)
+            elif tag.entry.d_tag == "DT_SONAME":
+                soname = tag.soname
+        exports.update(
+            symbol.name
+            for symbol in segment.iter_symbols()
+            if symbol["st_shndx"] != "SHN_UNDEF" and symbol["st_info"]["bind"] in {"STB_GLOBAL", "STB_WEAK", "STB_LOOS"}
+        )
+    return ElfFacts(
+        machine=str(elf["e_machine"]).removeprefix("EM_").lower(),
+        is_shared=elf["e_type"] == "ET_DYN",
+        soname=soname,
+        needed=tuple(needed),
+        exports=frozenset(exports),
+    )
+
+
+def _interpreter(elf: Any) -> str | None:
+    for segment in elf.iter_segments("PT_INTERP"):
+        return str(segment.get_interp_name())
+    return None
