@@ -1,0 +1,107 @@
+"""The manifest of a built library: every fact about it is read from the file, or said by the library itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trtreg import manifest
+from trtreg.errors import PluginBuildError
+from trtreg.sdk import elf, fatbin
+from trtreg.sdk.compile import EXPORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["derive"]
+
+_TIMEOUT: Final = 120
+_DESCRIBE: Final = (
+    "import json, sys; from trtreg.sdk.face import describe; json.dump(describe(sys.argv[1]), sys.stdout)"
+)
+
+
+def derive(
+    library: Path,
+    *,
+    file: str,
+    package: str,
+    version: str,
+    summary: str,
+    tensorrt: Mapping[str, str],
+    library_dirs: Sequence[Path] = (),
+) -> manifest.Manifest:
+    """Make the manifest of the library at `library`, which will lie in the package as `file`.
+
+    The library is opened in a child process, which finds what it needs in `library_dirs` too.
+
+    Raises:
+        PluginBuildError: it is no plugin library, or cannot be opened.
+        ManifestError: what it says of itself does not fit the manifest's schema.
+    """
+    facts = elf.facts(library)
+    missing = [name for name in EXPORTS if name not in facts.exports]
+    if missing:
+        raise PluginBuildError(
+            f"{file} does not export {', '.join(missing)}",
+            remedy="end one source with TRTREG_PLUGINS(...) of trtreg/plugin.h",
+        )
+    described = _describe(library, file, library_dirs)
+    code = fatbin.read(library)
+    floor = elf.glibc_floor(library)
+    data = library.read_bytes()
+    return manifest.parse(
+        {
+            "schema": manifest.SCHEMA,
+            "package": package,
+            "version": version,
+            "summary": summary,
+            "tensorrt": dict(tensorrt),
+            "library": {
+                "file": file,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "size": len(data),
+                "machine": facts.machine,
+                "glibc": None if floor is None else f"{floor[0]}.{floor[1]}",
+                "needed": list(facts.needed),
+                "cuda": described.get("cuda"),
+                "sms": [arch.dotted for arch in code.sms],
+                "ptx": [arch.dotted for arch in code.ptx],
+                "sdk": {"version": described.get("sdk"), "face_abi": described.get("face_abi")},
+                "creators": described.get("creators"),
+            },
+        }
+    )
+
+
+def _describe(library: Path, file: str, library_dirs: Sequence[Path]) -> dict[str, Any]:
+    environ = dict(os.environ)
+    # The child must find this very trtreg, however the parent came by it.
+    own = str(Path(__file__).parents[2])
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [own, environ.get("PYTHONPATH")]))
+    environ["LD_LIBRARY_PATH"] = os.pathsep.join(
+        filter(None, [*map(str, library_dirs), environ.get("LD_LIBRARY_PATH")])
+    )
+    try:
+        child = subprocess.run(  # noqa: S603 - a list of arguments, no shell
+            [sys.executable, "-c", _DESCRIBE, str(library)],
+            cwd=library.parent, env=environ, capture_output=True, text=True, check=False, timeout=_TIMEOUT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise PluginBuildError(f"{file} does not describe itself", found=f"no answer in {_TIMEOUT} s") from None
+    if child.returncode != 0:
+        # The last line of a traceback is the error; a signal leaves none.
+        last = child.stderr.strip().rpartition("\n")[2] or f"exit code {child.returncode}"
+        raise PluginBuildError(f"{file} cannot be opened to describe itself", found=last)
+    try:
+        described = json.loads(child.stdout)
+    except ValueError as error:
+        raise PluginBuildError(f"{file} does not describe itself in JSON", found=str(error)) from None
+    if not isinstance(described, dict):
+        raise PluginBuildError(f"{file} does not describe itself", found=type(described).__name__, expected="an object")
+    return described
