@@ -103,8 +103,9 @@ def test_every_reason_is_given_at_once():
     assert [reason.code for reason in answer.reasons] == ["tensorrt-version", "machine", "glibc", "driver", "gpu"]
 
 
-def test_without_a_gpu_engines_can_be_built():
+def test_without_a_gpu_only_rtx_builds_engines():
     assert verdict(**NO_DRIVER) == Compatible(notes=("no GPU here; engines can be built",))
+    assert verdict(flavour=Flavour.FULL, tensorrt_version="10.16", **NO_DRIVER) == Compatible(notes=("no GPU here",))
     assert verdict(gpus=()) == Compatible(notes=("the driver shows no GPU",))
 
 

@@ -12,8 +12,13 @@ from trtreg.manifest import CreatorKey
 
 
 @pytest.fixture(scope="module")
-def library(compile_creators):
-    return compile_creators([CreatorKey("TrtregTestOne", "1")], "-Wl,-soname,libone.so.1").read_bytes()
+def library_path(compile_creators):
+    return compile_creators([CreatorKey("TrtregTestOne", "1")], "-Wl,-soname,libone.so.1")
+
+
+@pytest.fixture
+def library(library_path):
+    return library_path.read_bytes()
 
 
 def read(content):
@@ -66,14 +71,32 @@ def read_end(library):
     return max(s["p_offset"] + s["p_filesz"] for s in ELFFile(io.BytesIO(library)).iter_segments())
 
 
+def test_damage_in_the_tables_that_the_linker_reads_raises_nothing_else(library, tmp_path):
+    from elftools.elf.elffile import ELFFile
+
+    elf = ELFFile(io.BytesIO(library))
+    (dynamic,) = elf.iter_segments("PT_DYNAMIC")
+    hashes = elf.get_section_by_name(".gnu.hash")
+    path = tmp_path / "lib.so"
+    causes = set()
+    for start, size in ((dynamic["p_offset"], dynamic["p_filesz"]), (hashes["sh_offset"], hashes["sh_size"])):
+        for place in range(start, start + size):
+            path.write_bytes(library[:place] + b"\xc3" + library[place + 1 :])
+            try:
+                _elf.read(path)
+            except _elf.BadElfError as error:
+                causes.add(type(error.__cause__).__name__)
+    assert len(causes) > 1, "damage shows in many ways"
+
+
 # The headers and the dynamic section are where damage tells.
 places = st.integers(0, 1500) | st.integers(0, 1 << 16)
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4))
-def test_a_damaged_file_raises_nothing_else(library, changes):
-    content = bytearray(library)
+def test_a_damaged_file_raises_nothing_else(library_path, changes):
+    content = bytearray(library_path.read_bytes())
     for place, value in changes:
         content[place % len(content)] = value
     with contextlib.suppress(_elf.BadElfError):

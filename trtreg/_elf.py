@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from os import PathLike
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from os import PathLike
 
 __all__ = ["BadElfError", "ElfFacts", "interpreter", "read"]
 
 _T = TypeVar("_T")
+
+# pyelftools trusts the numbers in the file; OSError is a seek to where no file goes.
+_DAMAGE: Final = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError),
+    struct.error,
+)
 
 
 class BadElfError(ValueError):
@@ -30,29 +37,29 @@ class ElfFacts:
 
 
 def read(library: str | PathLike[str] | BinaryIO) -> ElfFacts:
-    """Read the facts, or raise BadElfError."""
+    """Read the facts of a file or an open one; raises BadElfError, or OSError where it cannot be opened."""
+    if isinstance(library, str | PathLike):
+        with open(library, "rb") as file:  # noqa: PTH123 - a path or what os.fspath takes
+            return _with_elf(file, _facts)
     return _with_elf(library, _facts)
 
 
 def interpreter(program: str | PathLike[str]) -> str | None:
     """The dynamic linker that a program asks for."""
-    return _with_elf(program, _interpreter)
+    with open(program, "rb") as file:  # noqa: PTH123 - a path or what os.fspath takes
+        return _with_elf(file, _interpreter)
 
 
-def _with_elf(source: str | PathLike[str] | BinaryIO, reader: Callable[[Any], _T]) -> _T:
+def _with_elf(file: BinaryIO, reader: Callable[[Any], _T]) -> _T:
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
     try:
-        if hasattr(source, "read"):
-            return reader(ELFFile(source))
-        with open(source, "rb") as file:  # noqa: PTH123 - a path or what os.fspath takes
-            return reader(ELFFile(file))
+        return reader(ELFFile(file))
     except ELFError as error:
         raise BadElfError(str(error) or "not an ELF file") from error
-    # pyelftools trusts the numbers in the file.
-    except (ConstructError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
+    except (*_DAMAGE, ConstructError) as error:
         raise BadElfError(f"damaged ELF file: {error}") from error
 
 

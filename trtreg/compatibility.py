@@ -164,7 +164,9 @@ def _judge_gpus(manifest: Manifest, environment: Environment) -> Iterator[Reason
 
 def _notes(library: Library, environment: Environment) -> Iterator[str]:
     if not environment.gpus:
-        yield "no GPU here; engines can be built" if environment.driver is None else "the driver shows no GPU"
+        # Only TensorRT-RTX builds engines without a GPU.
+        builds = "; engines can be built" if environment.flavour and environment.flavour.value == "rtx" else ""
+        yield f"no GPU here{builds}" if environment.driver is None else "the driver shows no GPU"
     for gpu in _split(library, environment)[1]:
         yield f"no code for GPU {gpu.index}, {gpu.name} (sm {gpu.sm})"
 

@@ -49,6 +49,7 @@ class LoadedPlugin:
     plugin: InstalledPlugin
     tensorrt: InstalledTensorRT
     library: Path
+    sha256: str
     creators: tuple[CreatorKey, ...]
     handle: Any = None
 
@@ -69,7 +70,7 @@ def load(plugin: InstalledPlugin, *, tensorrt: InstalledTensorRT | None = None) 
         chosen = tensorrt or flavour.select()
         key = (chosen.flavour, str(library))
         known = _plugins.get(key)
-        if known is None or known.plugin.manifest != manifest or not _is_current(known):
+        if known is None or known.sha256 != manifest.library.sha256 or not _is_current(known):
             known = _plugins[key] = _load(plugin, manifest, library, chosen)
         return known
 
@@ -124,7 +125,14 @@ def _load(plugin: InstalledPlugin, manifest: Manifest, library: Path, tensorrt: 
         if absent:
             registry.deregister_library(handle)
             raise _creators_missing(name, library, absent, set(after) - set(before))
-    return LoadedPlugin(plugin=plugin, tensorrt=tensorrt, library=library, creators=declared, handle=handle)
+    return LoadedPlugin(
+        plugin=plugin,
+        tensorrt=tensorrt,
+        library=library,
+        sha256=manifest.library.sha256,
+        creators=declared,
+        handle=handle,
+    )
 
 
 def _distribution(plugin: InstalledPlugin | LoadedPlugin) -> str:

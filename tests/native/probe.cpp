@@ -30,8 +30,12 @@ class Attributed : public trtreg::Plugin {
   static trtreg::Signatures signatures() { return trtreg::uniform({DataType::kFLOAT}); }
   // Answers with its attributes, so that a test reads them back.
   void shapes(trtreg::Shapes& s) const {
-    s.outputs[0] = {axis, stride[0], stride[1], static_cast<int64_t>(scales.size()),
-                    sizes.empty() ? 0 : sizes.back(), static_cast<int64_t>(mode.size()),
+    s.outputs[0] = {axis,
+                    stride[0],
+                    stride[1],
+                    static_cast<int64_t>(scales.size()),
+                    sizes.empty() ? 0 : sizes.back(),
+                    static_cast<int64_t>(mode.size()),
                     static_cast<int64_t>(alpha * 1000.f)};
   }
   void enqueue(trtreg::Call const&) const {}
