@@ -34,7 +34,7 @@ def test_that_no_tensorrt_is_installed_is_a_fact(monkeypatch):
         monkeypatch.delitem(sys.modules, flavours.module, raising=False)
     facts = environment.read()
     assert (facts.flavour, facts.tensorrt_version) == (None, None)
-    assert "No TensorRT is installed" in facts.tensorrt_problem
+    assert "no TensorRT is installed" in facts.tensorrt_problem
 
 
 def test_a_wrong_setting_is_an_error(monkeypatch):

@@ -62,7 +62,7 @@ def read(tensorrt: InstalledTensorRT | None = None) -> Environment:
         try:
             tensorrt = flavours.select()
         except TensorRTNotFoundError as error:
-            problem = str(error)
+            problem = error.message
     driver = _read_driver()
     return Environment(
         flavour=tensorrt.flavour if tensorrt else None,

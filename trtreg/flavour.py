@@ -89,7 +89,7 @@ def select() -> InstalledTensorRT:
         )
     if not candidates:
         raise TensorRTNotFoundError(
-            "No TensorRT is installed",
+            "no TensorRT is installed",
             expected=f"one of {', '.join(flavour.module for flavour in Flavour)}",
             remedy="pip install 'trtreg[rtx]' (builds engines without a GPU), or 'trtreg[tensorrt]'",
         )

@@ -1,0 +1,225 @@
+"""From an ONNX model to a TensorRT engine, with just the plugins that the model needs."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from trtreg import _complaints, _cuda_device, environment, loader, parsing, shapes, targets
+from trtreg import flavour as flavours
+from trtreg import model as models
+from trtreg.engine import Engine, Layer, Tensor, UsedPlugin
+from trtreg.errors import EngineBuildError, SettingError, TensorRTNotFoundError
+from trtreg.manifest import CreatorKey
+from trtreg.progress import Reporter
+from trtreg.scan import scan_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from trtreg.discovery import InstalledPlugin
+    from trtreg.flavour import InstalledTensorRT, Message
+    from trtreg.progress import OnProgress
+
+__all__ = ["onnx2trt"]
+
+_log = logging.getLogger("trtreg.tensorrt")
+_SCANNING, _LOADING, _IMPORTING = "Scanning the model", "Loading plugins", "Importing the model"
+
+
+def onnx2trt(
+    onnx_model: models.ModelSource,
+    opt_shape_dict: shapes.ShapeDict | None = None,
+    *,
+    log_level: Any = None,
+    fp16_mode: bool = False,
+    bf16_mode: bool = False,
+    max_workspace_size: int = 0,
+    device_id: int = 0,
+    targets: Iterable[str | int] = (),
+    plugins: Iterable[InstalledPlugin] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Engine:
+    """Build an engine from a path (with external data beside it), bytes or a ModelProto.
+
+    `opt_shape_dict` gives [min, opt, max], or one shape, for each dynamic input. `log_level` is a level of the Python
+    logger "trtreg.tensorrt" while this runs. `max_workspace_size` is in bytes, 0 for TensorRT's default. `device_id` 0
+    leaves the current CUDA device. `targets` are compute capabilities ("8.6", "sm_89"), on TensorRT-RTX. `plugins` are
+    the packages to choose from (default: all that are installed).
+    """
+    build = _Build(flavours.select(), on_progress)
+    build.choose_targets(targets)
+    with _log_level(log_level), _cuda_device.current(device_id), flavours.capture() as said:
+        build.said = said
+        build.configure(max_workspace_size, {"FP16": fp16_mode, "BF16": bf16_mode})
+        build.import_model(models.read(onnx_model), plugins)
+        build.set_shapes(opt_shape_dict)
+        return build.run()
+
+
+class _Build:
+    """One build: TensorRT's objects of it, and what has been found out so far."""
+
+    def __init__(self, tensorrt: InstalledTensorRT, on_progress: OnProgress | None) -> None:
+        self.said: Sequence[Message] = ()
+        self._tensorrt = tensorrt
+        self._trt: Any = flavours.load(tensorrt)
+        if not hasattr(self._trt, "OnnxParser"):
+            raise TensorRTNotFoundError(
+                f"{tensorrt.flavour.module} {tensorrt.version} runs engines, and cannot build them",
+                expected="tensorrt or tensorrt_rtx",
+                remedy="run: pip install 'trtreg[rtx]'",
+            )
+        self._reporter = Reporter(on_progress)
+        self._targets: tuple[str, ...] = ()
+        self._plugins: tuple[InstalledPlugin, ...] = ()
+        self._creators: tuple[CreatorKey, ...] = ()
+
+    def choose_targets(self, wanted: Iterable[str | int]) -> None:
+        self._targets = targets.normalise(wanted)
+
+    def configure(self, max_workspace_size: int, precisions: dict[str, bool]) -> None:
+        trt, logger = self._trt, flavours.logger(self._tensorrt)
+        if hasattr(trt, "init_libnvinfer_plugins"):
+            trt.init_libnvinfer_plugins(logger, "")  # the plugins that the enterprise TensorRT itself ships
+        try:
+            self._builder = trt.Builder(logger)
+        except TypeError as e:  # pybind11's answer to a null pointer
+            raise EngineBuildError(
+                f"{trt.__name__} cannot create a builder", found=self._complaints(), remedy="see `trtreg doctor`"
+            ) from e
+        self._network = self._builder.create_network(0)
+        self._config = self._builder.create_builder_config()
+        targets.apply(trt, self._config, self._targets)
+        if max_workspace_size < 0:
+            raise SettingError("max_workspace_size is negative", found=str(max_workspace_size))
+        if max_workspace_size:
+            self._config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, max_workspace_size)
+        for flag, wanted in precisions.items():
+            if wanted:
+                self._config.set_flag(self._precision(flag))
+
+    def import_model(self, model: models.Model, plugins: Iterable[InstalledPlugin] | None) -> None:
+        parser = self._trt.OnnxParser(self._network, flavours.logger(self._tensorrt))
+        with self._phase(_SCANNING):
+            report = scan_model(
+                model,
+                plugins=plugins,
+                environment=environment.read(self._tensorrt),
+                is_native=parser.supports_operator,
+            )
+            parsing.check_nodes(report, self._registered())
+            targets.check_plugins(report.plugins, self._targets)
+        self._plugins, self._creators = report.plugins, report.creators
+        if self._plugins:
+            with self._phase(_LOADING):
+                for plugin in self._plugins:
+                    loader.load(plugin, tensorrt=self._tensorrt)
+        with self._phase(_IMPORTING):
+            named = parsing.with_named_nodes(model, report, parser.supports_operator)
+            parsing.import_model(parser, named, report, unmodified=named is model, said=self.said)
+
+    def set_shapes(self, given: shapes.ShapeDict | None) -> None:
+        ranges = shapes.resolve(self._input_shapes(), given)
+        if not ranges:
+            return
+        profile = self._builder.create_optimization_profile()
+        for tensor in _inputs(self._network):
+            if tensor.name in ranges:
+                shape = ranges[tensor.name]
+                put = profile.set_shape_input if tensor.is_shape_tensor else profile.set_shape
+                put(tensor.name, shape.minimum, shape.optimum, shape.maximum)
+        if self._config.add_optimization_profile(profile) < 0:
+            raise EngineBuildError("TensorRT refuses the shapes", found=self._complaints())
+
+    def run(self) -> Engine:
+        monitor = self._reporter.monitor(self._trt)
+        self._config.progress_monitor = monitor
+        # Before the build: the optimiser takes the network to pieces.
+        layers = tuple(
+            Layer(name=layer.name, type=layer.type.name)
+            for layer in map(self._network.get_layer, range(self._network.num_layers))
+        )
+        plan = self._builder.build_serialized_network(self._network, self._config)
+        self._reporter.check()
+        if plan is None:
+            raise EngineBuildError("TensorRT could not build the engine", found=self._complaints())
+        return Engine(
+            plan=bytes(plan),
+            flavour=self._tensorrt.flavour.value,
+            tensorrt_version=self._tensorrt.version,
+            creators=self._creators,
+            plugins=tuple(map(_used, self._plugins)),
+            layers=layers,
+            inputs=tuple(map(_tensor, _inputs(self._network))),
+            outputs=tuple(_tensor(self._network.get_output(index)) for index in range(self._network.num_outputs)),
+            targets=self._targets,
+        )
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self._reporter.start(name)
+        self._reporter.check()
+        yield
+        self._reporter.finish(name)
+        self._reporter.check()
+
+    def _precision(self, flag: str) -> Any:
+        members = self._trt.BuilderFlag.__members__
+        if flag not in members:
+            raise SettingError(
+                f"{self._trt.__name__} {self._trt.__version__} has no {flag} mode: its networks are strongly typed",
+                remedy=f"convert the model itself to {flag}, and leave {flag.lower()}_mode out",
+            )
+        return members[flag]
+
+    def _registered(self) -> frozenset[CreatorKey]:
+        creators = self._trt.get_plugin_registry().all_creators
+        return frozenset(CreatorKey(c.name, c.plugin_version, c.plugin_namespace) for c in creators)
+
+    def _input_shapes(self) -> list[shapes.Input]:
+        return [
+            shapes.Input(
+                name=tensor.name,
+                shape=tuple(tensor.shape),
+                dimension_names=tuple(tensor.get_dimension_name(axis) for axis in range(len(tensor.shape))),
+                is_shape_tensor=tensor.is_shape_tensor,
+            )
+            for tensor in _inputs(self._network)
+        ]
+
+    def _complaints(self) -> str:
+        return "; ".join(_complaints.errors(self.said)) or "no reason given"
+
+
+def _inputs(network: Any) -> list[Any]:
+    return [network.get_input(index) for index in range(network.num_inputs)]
+
+
+def _tensor(tensor: Any) -> Tensor:
+    return Tensor(name=tensor.name, shape=tuple(tensor.shape), dtype=tensor.dtype.name.lower())
+
+
+def _used(plugin: InstalledPlugin) -> UsedPlugin:
+    sha256 = plugin.manifest.library.sha256 if plugin.manifest else ""
+    return UsedPlugin(package=plugin.distribution, version=plugin.version, sha256=sha256)
+
+
+@contextmanager
+def _log_level(level: Any) -> Iterator[None]:
+    """Set the level of TensorRT's Python logger for a while; TensorRT's own severities go too, as MMCV gives them."""
+    if level is None:
+        yield
+        return
+    name = getattr(level, "name", level)
+    name = {"INTERNAL_ERROR": "CRITICAL", "VERBOSE": "DEBUG"}.get(name, name)
+    before = _log.level
+    try:
+        _log.setLevel(name.upper() if isinstance(name, str) else name)
+    except (ValueError, TypeError) as e:
+        raise SettingError("log_level is no level", found=repr(level), expected="one of Python's logging") from e
+    try:
+        yield
+    finally:
+        _log.setLevel(before)

@@ -1,0 +1,155 @@
+"""Importing a model into a TensorRT network, and one readable report of all that TensorRT refuses."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from trtreg import _complaints, plugin_nodes
+from trtreg import model as models
+from trtreg.errors import FaceError, ModelError, TrtregError, UnsupportedNodesError
+from trtreg.manifest import CreatorKey
+from trtreg.scan import ScanReport, Status, needed_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from trtreg.discovery import InstalledPlugin
+    from trtreg.flavour import Message
+    from trtreg.scan import PluginNode
+
+__all__ = ["check_nodes", "describe", "import_model", "with_named_nodes"]
+
+_ADVICE = {
+    Status.MISSING: "install a plugin package that has it",
+    Status.INCOMPATIBLE: "see `trtreg info {package}`",
+    Status.INVALID: "export the model again",
+}
+
+
+def check_nodes(report: ScanReport, registered: Collection[CreatorKey]) -> None:
+    """Raise UnsupportedNodesError if the model has a node that nobody provides.
+
+    `registered` are the creators that TensorRT has of itself, or that the program registered.
+    """
+    bad = [node for node in report.missing if not _is_registered(node, registered)]
+    if not bad:
+        return
+    kind = ModelError if all(node.status is Status.INVALID for node in bad) else UnsupportedNodesError
+    lines = [f"{report.label} has {_nodes(len(bad))} that cannot be imported", *dict.fromkeys(map(describe, bad))]
+    raise kind("\n- ".join(lines))
+
+
+def describe(node: PluginNode) -> str:
+    """One line: where the node is, why it is not provided, and what to do."""
+    place = f" in {' > '.join(node.where)}" if node.where else ""
+    text = f"node '{node.title}' ({node.op}){place}: {node.reason}"
+    if node.nearest:
+        text += f"; did you mean {' or '.join(node.nearest)}?"
+    elif node.status in _ADVICE:
+        text += "; " + _ADVICE[node.status].format(package=node.plugin.distribution if node.plugin else "")
+    return text
+
+
+def with_named_nodes(model: models.Model, report: ScanReport, is_native: Callable[[str], bool]) -> models.Model:
+    """Give the model with its `Plugin` nodes turned into the named ops: a copy, or itself where it has none."""
+    if not any(node.convention == "Plugin" for node in report.nodes):
+        return model
+    creators = {
+        (plugin.distribution, creator.key): creator
+        for plugin in report.plugins
+        if plugin.manifest
+        for creator in plugin.manifest.library.creators
+    }
+    chosen = {
+        node.creator: creators.get((node.plugin.distribution, node.creator))
+        for node in report.nodes
+        if node.plugin and node.creator
+    }
+    proto = type(model.proto)()
+    proto.CopyFrom(model.proto)
+    copy = models.Model(proto=proto, path=model.path, label=model.label)
+    for placed in list(models.walk(copy, is_native)):
+        if plugin_nodes.named_op(placed.node):
+            placed.node.CopyFrom(plugin_nodes.translate(placed.node, chosen.get(needed_keys(placed.node)[0])))
+    return copy
+
+
+def import_model(
+    parser: Any, model: models.Model, report: ScanReport, *, unmodified: bool, said: Sequence[Message]
+) -> None:
+    """Run the parser; `said` is where TensorRT's messages are being collected."""
+    if model.path is not None and unmodified:
+        # From the file itself: there is no limit of 2 GiB to it, and external data is found beside it.
+        done = parser.parse_from_file(str(model.path.resolve()))
+    else:
+        done = parser.parse(_serialised(model), *([str(model.path.resolve())] if model.path else []))
+    if not done:
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        raise _refusal(model, report, errors, said)
+
+
+def _last_words(plugins: Iterable[InstalledPlugin]) -> list[str]:
+    """What the plugins last complained of in this thread, where they are made with trtreg's SDK.
+
+    They log it too, but TensorRT-RTX 1.7.1 gives a plugin no logger while a network is made.
+    """
+    from trtreg.sdk.face import Face
+
+    said = []
+    for plugin in plugins:
+        with suppress(FaceError):
+            if words := Face(str(plugin.library_path)).table.last_error():
+                said.append(f"{plugin.distribution} says: {words.decode(errors='replace')}")
+    return said
+
+
+def _serialised(model: models.Model) -> bytes:
+    from google.protobuf.message import EncodeError
+
+    try:
+        return bytes(model.proto.SerializeToString())
+    except (EncodeError, ValueError) as e:
+        raise ModelError(
+            f"{model.label} cannot be serialised",
+            found=str(e),
+            remedy="save it with external data (onnx.save_model(..., save_as_external_data=True)) and give its path",
+        ) from e
+
+
+def _refusal(model: models.Model, report: ScanReport, errors: Sequence[Any], said: Sequence[Message]) -> TrtregError:
+    providers = {node.op: node.plugin.distribution for node in report.nodes if node.plugin}
+    lines = [_line(error, model, providers) for error in errors]
+    refused = {providers[error.node_operator()] for error in errors if error.node_operator() in providers}
+    lines += _last_words(plugin for plugin in report.plugins if plugin.distribution in refused)
+    about_nodes = any(error.node() >= 0 for error in errors)
+    # The parser's own list leaves out the cause at times, as the name of a data file that is not there.
+    known = " ".join(lines)
+    lines += [cause for cause in _complaints.errors(said) if cause not in known]
+    kind = UnsupportedNodesError if about_nodes else ModelError
+    return kind("\n- ".join([f"TensorRT's parser refuses {model.label}", *dict.fromkeys(lines)]))
+
+
+def _line(error: Any, model: models.Model, providers: dict[str, str]) -> str:
+    reason = _complaints.readable(error.desc()) or error.code().name
+    if error.node() < 0:
+        return reason
+    op = error.node_operator()
+    # TensorRT 10.0 had no local functions in its reports.
+    stack = error.local_function_stack() if hasattr(error, "local_function_stack") else []
+    title = error.node_name()
+    if not title and not stack and error.node() < len(model.proto.graph.node):
+        title = ", ".join(model.proto.graph.node[error.node()].output)
+    place = f" in {' > '.join(stack)}" if stack else ""
+    package = f" (from {providers[op]})" if op in providers else ""
+    return f"node '{title or error.node()}' ({op}){package}{place}: {reason}"
+
+
+def _is_registered(node: PluginNode, registered: Collection[CreatorKey]) -> bool:
+    if node.status is Status.INVALID:
+        return False
+    return any(CreatorKey(node.op, node.version, space) in registered for space in (node.namespace, node.domain))
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"

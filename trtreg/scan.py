@@ -1,0 +1,258 @@
+"""Which nodes of a model need a plugin, which installed package has it, and what is missing. Loads no library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from trtreg import model as models
+from trtreg import native_operators, plugin_nodes
+from trtreg.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from trtreg.discovery import InstalledPlugin
+    from trtreg.environment import Environment
+    from trtreg.manifest import CreatorKey
+
+__all__ = ["PluginNode", "ScanReport", "Status", "candidates", "needed_keys", "scan", "scan_model"]
+
+
+class Status(Enum):
+    """What stands behind a node that names a plugin."""
+
+    PROVIDED = "provided"
+    """An installed package has the creator, and fits this machine."""
+    INCOMPATIBLE = "incompatible"
+    """Only packages that do not fit this machine have the creator."""
+    MISSING = "missing"
+    """Neither TensorRT's parser nor an installed package knows the op."""
+    INVALID = "invalid"
+    """A `Plugin` node whose `info` cannot be read."""
+    NATIVE = "native"
+    """TensorRT's parser imports the op itself, and bypasses an installed plugin of that name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PluginNode:
+    """A node that is no native operator, or that a plugin shares its name with; `where` is () for the main graph."""
+
+    name: str
+    op: str
+    domain: str
+    version: str
+    namespace: str
+    outputs: tuple[str, ...]
+    where: tuple[str, ...]
+    convention: str
+    """"onnx", or "Plugin" for a node that names its op in attributes."""
+    status: Status
+    plugin: InstalledPlugin | None = field(default=None, repr=False)
+    creator: CreatorKey | None = None
+    reason: str | None = None
+    """Why it is not provided, in one line."""
+    nearest: tuple[str, ...] = ()
+    """Known names that look like the missing one."""
+
+    @property
+    def title(self) -> str:
+        """The node's name, or what it computes where it has none."""
+        return self.name or ", ".join(self.outputs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanReport:
+    """All of a model's plugin nodes in graph order; `total` counts every node, also in subgraphs and functions."""
+
+    label: str
+    total: int
+    nodes: tuple[PluginNode, ...]
+
+    @property
+    def missing(self) -> tuple[PluginNode, ...]:
+        """The nodes that stand in the way of a conversion."""
+        return tuple(n for n in self.nodes if n.status not in {Status.PROVIDED, Status.NATIVE})
+
+    @property
+    def plugins(self) -> tuple[InstalledPlugin, ...]:
+        """The packages that the model needs, each once, by name."""
+        used = {n.plugin.distribution: n.plugin for n in self.nodes if n.status is Status.PROVIDED and n.plugin}
+        return tuple(used[name] for name in sorted(used))
+
+    @property
+    def creators(self) -> tuple[CreatorKey, ...]:
+        """The creators that the model needs from those packages, each once."""
+        return tuple(sorted({n.creator for n in self.nodes if n.status is Status.PROVIDED and n.creator}))
+
+
+def scan(
+    model: models.ModelSource,
+    *,
+    plugins: Iterable[InstalledPlugin] | None = None,
+    environment: Environment | None = None,
+) -> ScanReport:
+    """Scan a model from a path, bytes or a ModelProto; external data is not read.
+
+    `plugins` and `environment` default to what this machine has.
+    """
+    return scan_model(models.read(model), plugins=plugins, environment=environment)
+
+
+def scan_model(
+    model: models.Model,
+    *,
+    plugins: Iterable[InstalledPlugin] | None = None,
+    environment: Environment | None = None,
+    is_native: Callable[[str], bool] | None = None,
+) -> ScanReport:
+    """Scan a model that is read already; `is_native` defaults to the table of TensorRT-RTX that trtreg carries."""
+    from trtreg import discovery
+    from trtreg import environment as environments
+
+    installed = tuple(discovery.discover() if plugins is None else plugins)
+    shop = _Shop(
+        installed,
+        environments.read() if environment is None else environment,
+        native_operators.read().operators.__contains__ if is_native is None else is_native,
+    )
+    total = 0
+    found = []
+    for placed in models.walk(model, shop.is_native):
+        total += 1
+        node = shop.judge(placed)
+        if node is not None:
+            found.append(node)
+    return ScanReport(label=model.label, total=total, nodes=tuple(found))
+
+
+def needed_keys(node: Any) -> tuple[CreatorKey, ...]:
+    """The creators that the parser would take for the node, the preferred one first.
+
+    It reads the node's attributes, and tries the node's domain as the namespace when that finds nothing.
+    """
+    from trtreg.manifest import CreatorKey
+
+    op = plugin_nodes.named_op(node)
+    name = op or node.op_type
+    version = plugin_nodes.string_attribute(node, "plugin_version") or "1"
+    namespaces = [plugin_nodes.string_attribute(node, "plugin_namespace") or ""]
+    if op is None and node.domain not in namespaces:
+        namespaces.append(node.domain)
+    return tuple(CreatorKey(name, version, namespace) for namespace in namespaces)
+
+
+def candidates(key: CreatorKey, plugins: Iterable[InstalledPlugin]) -> tuple[InstalledPlugin, ...]:
+    """The packages that have the creator."""
+    return tuple(p for p in plugins if p.manifest and any(c.key == key for c in p.manifest.library.creators))
+
+
+class _Shop:
+    """What this machine offers; it judges one node at a time and remembers its judgements of packages."""
+
+    def __init__(
+        self, plugins: Sequence[InstalledPlugin], environment: Environment, is_native: Callable[[str], bool]
+    ) -> None:
+        self.is_native = is_native
+        self._plugins = plugins
+        self._environment = environment
+        self._verdicts: dict[str, str | None] = {}
+        self._keys = {c.key for p in plugins if p.manifest for c in p.manifest.library.creators}
+
+    def judge(self, placed: models.PlacedNode) -> PluginNode | None:
+        """Say what stands behind a node; None for a native operator that nobody else claims."""
+        node = placed.node
+        keys = needed_keys(node)
+        op, by_name = keys[0].name, plugin_nodes.named_op(node) is not None
+        if by_name:
+            try:
+                plugin_nodes.read_info(node)
+            except ModelError as e:
+                return self._node(placed, keys[0], Status.INVALID, reason=str(e))
+        native = self.is_native(op)
+        # The parser takes the plugin for a native name only where the node's attribute names a namespace that has it.
+        overridden = native and keys[0].namespace != "" and keys[0] in self._keys
+        if native and not overridden:
+            if not by_name and op not in {key.name for key in self._keys}:
+                return None
+            return self._node(placed, keys[0], Status.NATIVE, reason="TensorRT's parser imports this op itself")
+        return self._provider(placed, keys)
+
+    def _provider(self, placed: models.PlacedNode, keys: tuple[CreatorKey, ...]) -> PluginNode:
+        unfit: list[tuple[CreatorKey, InstalledPlugin, str]] = []
+        for key in keys:
+            for plugin in candidates(key, self._plugins):
+                reason = self._unfitness(plugin)
+                if reason is None:
+                    return self._node(placed, key, Status.PROVIDED, plugin)
+                unfit.append((key, plugin, reason))
+        if unfit:
+            key, plugin, reason = unfit[0]
+            return self._node(placed, key, Status.INCOMPATIBLE, plugin, reason=reason)
+        reason, nearest = self._absence(placed.node, keys), self._nearest(keys[0].name)
+        return self._node(placed, keys[0], Status.MISSING, reason=reason, nearest=nearest)
+
+    def _unfitness(self, plugin: InstalledPlugin) -> str | None:
+        """Why the package cannot be used here, in one line."""
+        if plugin.distribution not in self._verdicts:
+            self._verdicts[plugin.distribution] = unfitness(plugin, self._environment)
+        return self._verdicts[plugin.distribution]
+
+    def _absence(self, node: Any, keys: tuple[CreatorKey, ...]) -> str:
+        name = keys[0].name
+        if node.op_type == "Plugin" and plugin_nodes.named_op(node) is None:
+            return "a node of op type Plugin needs a string attribute 'name'"
+        others = sorted(key for key in self._keys if key.name == name)
+        wanted = " or ".join(str(key) for key in keys)
+        if others:
+            return f"needs {wanted}; installed: {', '.join(str(key) for key in others)}"
+        return "no installed plugin has it, and TensorRT's parser does not know it"
+
+    def _nearest(self, name: str) -> tuple[str, ...]:
+        from difflib import get_close_matches
+
+        known = {key.name for key in self._keys} | native_operators.read().operators
+        if name in known:  # nothing is wrong with the name
+            return ()
+        folded = {other.lower(): other for other in sorted(known, reverse=True) if other != name}
+        return tuple(folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.75))
+
+    def _node(
+        self,
+        placed: models.PlacedNode,
+        key: CreatorKey,
+        status: Status,
+        plugin: InstalledPlugin | None = None,
+        *,
+        reason: str | None = None,
+        nearest: tuple[str, ...] = (),
+    ) -> PluginNode:
+        node = placed.node
+        return PluginNode(
+            name=node.name,
+            op=key.name,
+            domain=node.domain,
+            version=key.version,
+            namespace=key.namespace,
+            outputs=tuple(node.output),
+            where=placed.where,
+            convention="Plugin" if plugin_nodes.named_op(node) else "onnx",
+            status=status,
+            plugin=plugin,
+            creator=key if plugin is not None else None,
+            reason=reason,
+            nearest=nearest,
+        )
+
+
+def unfitness(plugin: InstalledPlugin, environment: Environment) -> str | None:
+    """Every reason why an installed package does not fit, in one line; None when it does."""
+    from trtreg import compatibility
+
+    if plugin.manifest is None or plugin.problem is not None:
+        return str(plugin.problem or "it has no manifest")
+    verdict = compatibility.judge(plugin.manifest, environment)
+    if isinstance(verdict, compatibility.Incompatible):
+        return "; ".join(str(reason) for reason in verdict.reasons)
+    return None
