@@ -1,0 +1,76 @@
+import json
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from trtreg import errors
+
+
+def load(name):
+    return json.loads(files("trtreg").joinpath(f"schema/{name}.schema.json").read_text(encoding="utf-8"))
+
+
+def check(name, text):
+    document = json.loads(text)
+    schema = load(name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
+    assert document["schema"] == 1
+    return document
+
+
+@pytest.fixture
+def all_kinds(identity, misfit, broken):
+    return identity
+
+
+def test_list(cli, all_kinds):
+    code, out, _ = cli("list", "--json")
+    plugins = {plugin["package"]: plugin for plugin in check("list", out)["plugins"]}
+    assert code == 0
+    assert plugins["trtplugin-identity"]["fits"] is True
+    assert plugins["trtplugin-identity"]["ops"] == ["TrtregTestIdentity"]
+    assert plugins["trtplugin-identity"]["library"] == str(all_kinds.library_path)
+    assert [reason["code"] for reason in plugins["trtplugin-misfit"]["reasons"]] == ["machine", "glibc"]
+    assert plugins["trtplugin-broken"]["problem"]
+
+
+def test_info(cli, all_kinds):
+    for name in ("trtplugin-identity", "trtplugin-misfit", "trtplugin-broken"):
+        code, out, _ = cli("info", name, "--json")
+        (plugin,) = check("info", out)["plugins"]
+        assert (code, plugin["package"]) == (0, name)
+        if plugin["manifest"] is not None:
+            jsonschema.validate(plugin["manifest"], load("trtplugin"))
+    assert plugin["manifest"] is None
+
+
+def test_scan(cli, all_kinds, save_model):
+    body = (
+        "a = TrtregTestIdentity (x) b = TrtregTestMisfit (a) c = TrtregTestIdentty (b)"
+        ' d = Plugin <name = "ScatterND"> (c) y = Plugin <name = "TrtregTestIdentity", info = "{"> (d)'
+    )
+    code, out, _ = cli("scan", save_model(body), "--json")
+    document = check("scan", out)
+    assert code == errors.UnsupportedNodesError.exit_code
+    assert [n["status"] for n in document["nodes"]] == ["provided", "incompatible", "missing", "native", "invalid"]
+    assert (document["complete"], document["total_nodes"]) == (False, 5)
+    assert document["plugins"] == [{"package": "trtplugin-identity", "version": "1.0"}]
+    assert document["nodes"][2]["nearest"] == ["TrtregTestIdentity"]
+
+
+def test_doctor(cli, all_kinds):
+    code, out, _ = cli("doctor", "--json")
+    document = check("doctor", out)
+    assert code == errors.ProblemsFoundError.exit_code
+    assert document["healthy"] is False
+    assert {"trtreg", "python", "platform", "driver", "nvcc"} <= {fact["key"] for fact in document["facts"]}
+
+
+@pytest.mark.parametrize("name", ["list", "info", "scan", "doctor"])
+def test_the_schemas_allow_nothing_else(name):
+    """Else a field could be added without anybody noticing."""
+    schema = load(name)
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == set(schema["properties"])
