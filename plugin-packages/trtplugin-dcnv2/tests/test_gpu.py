@@ -1,0 +1,151 @@
+"""The kernel on a GPU: against the CPU reference in float64, against torchvision, and what lies around its output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from dcnv2_cases import EDGES, Case, assert_close, random_case, to_tensors, tolerance
+from trtplugin_dcnv2 import ModulatedDeformConv2dPack, modulated_deform_conv2d
+
+from trtreg.errors import FaceError
+from trtreg.sdk.face import TensorSpec
+
+if TYPE_CHECKING:
+    from trtreg.sdk.face import Face
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device"),
+]
+
+DTYPES = ["float32", "float16", "bfloat16"]
+
+
+def to_arrays(inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: each.cpu().double().numpy() for name, each in inputs.items()}
+
+
+def reference(case: Case, inputs: dict[str, torch.Tensor]) -> np.ndarray:
+    exact = {name: each.cpu().double() for name, each in inputs.items()}
+    return modulated_deform_conv2d(**exact, **case.attributes).numpy()
+
+
+def check(case: Case, inputs: dict[str, torch.Tensor], y: torch.Tensor) -> None:
+    assert (y.dtype, y.device) == (inputs["x"].dtype, inputs["x"].device)
+    dtype = str(y.dtype).removeprefix("torch.")
+    assert_close(case, to_arrays(inputs), y.cpu().double().numpy(), reference(case, inputs), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", EDGES, ids=range(len(EDGES)))
+def test_edges(case: Case, dtype: str) -> None:
+    inputs = to_tensors(case.inputs(np.random.default_rng(0)), dtype, "cuda")
+    check(case, inputs, modulated_deform_conv2d(**inputs, **case.attributes))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(80))
+def test_against_the_reference(seed: int, dtype: str) -> None:
+    random = np.random.default_rng([seed, DTYPES.index(dtype)])
+    case = random_case(random, largest=24)
+    inputs = to_tensors(case.inputs(random), dtype, "cuda")
+    check(case, inputs, modulated_deform_conv2d(**inputs, **case.attributes))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(80))
+def test_against_torchvision(seed: int, dtype: str) -> None:
+    # In float32 on the same values: torchvision's own float16 computes coordinates in float16, and has no bfloat16.
+    ops = pytest.importorskip("torchvision.ops", reason="torchvision is not installed")
+    random = np.random.default_rng([100, seed, DTYPES.index(dtype)])
+    case = random_case(random, largest=24)
+    arrays = case.inputs(random)
+    arrays["offset"] = np.nan_to_num(arrays["offset"], nan=0.5, posinf=np.inf, neginf=-np.inf)  # NaN is undefined there
+    inputs = to_tensors(arrays, dtype, "cuda")
+    y = modulated_deform_conv2d(**inputs, **case.attributes)
+    theirs = {name: each.float() for name, each in inputs.items()}
+    pairs = {"stride": case.stride, "padding": case.padding, "dilation": case.dilation}
+    expected = ops.deform_conv2d(
+        *(theirs["x"], theirs["offset"], theirs["weight"], theirs.get("bias")), **pairs, mask=theirs["mask"]
+    )
+    assert y.shape == expected.shape
+    expected = expected.cpu().double().numpy()
+    allowed = sum(tolerance(case, to_arrays(inputs), expected, each) for each in (dtype, "float32"))
+    assert (np.abs(y.cpu().double().numpy() - expected) <= allowed).all(), case
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(20))
+def test_every_element_is_written_and_no_other(face: Face, seed: int, dtype: str) -> None:
+    random = np.random.default_rng([200, seed])
+    case = random_case(random, largest=16)
+    arrays = case.inputs(random)
+    arrays["offset"] = np.nan_to_num(arrays["offset"], nan=0.5)
+    inputs = to_tensors(arrays, dtype, "cuda")
+    guard, shape = 1000, (case.batch, case.out_channels, *case.extent)
+    memory = torch.full((int(np.prod(shape)) + 2 * guard,), float("nan"), device="cuda", dtype=inputs["x"].dtype)
+    y = memory[guard:-guard].view(shape)
+    sources = [TensorSpec(type=dtype, shape=tuple(each.shape), data=each.data_ptr()) for each in inputs.values()]
+    target = TensorSpec(type=dtype, shape=shape, data=y.data_ptr())
+    plugin = face.create("DCNv2", case.attributes)
+    plugin.enqueue(sources, [target], stream=torch.cuda.current_stream().cuda_stream)
+    check(case, inputs, y)
+    assert memory[:guard].isnan().all()
+    assert memory[-guard:].isnan().all()
+
+
+def test_inputs_that_are_not_contiguous() -> None:
+    case = Case(batch=2, channels=4, out_channels=6, size=(8, 9), padding=(1, 1))
+    inputs = to_tensors(case.inputs(np.random.default_rng(0)), "float32", "cuda")
+    strided = {
+        name: each.transpose(2, 3).contiguous().transpose(2, 3) for name, each in inputs.items() if each.dim() == 4
+    }
+    assert not strided["x"].is_contiguous()
+    check(case, inputs, modulated_deform_conv2d(**{**inputs, **strided}, **case.attributes))
+
+
+def test_it_runs_on_the_current_stream_and_in_a_graph() -> None:
+    case = Case(batch=2, channels=20, out_channels=40, size=(12, 13), padding=(1, 1))
+    inputs = to_tensors(case.inputs(np.random.default_rng(0)), "float32", "cuda")
+    modulated_deform_conv2d(**inputs, **case.attributes)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):  # work on another stream would break the capture
+        y = modulated_deform_conv2d(**inputs, **case.attributes)
+    for name, fresh in to_tensors(case.inputs(np.random.default_rng(1)), "float32").items():
+        inputs[name].copy_(fresh)
+    graph.replay()
+    check(case, inputs, y)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    case = Case()
+    inputs = to_tensors(case.inputs(np.random.default_rng(0)), "float32", "cuda")
+    with pytest.raises(FaceError, match="dimension 1 of input 2 is 8, expected 9"):
+        modulated_deform_conv2d(**{**inputs, "mask": inputs["mask"][:, :8]}, **case.attributes)
+
+
+def test_module() -> None:
+    module = ModulatedDeformConv2dPack(8, 12, 3, padding=1, deform_groups=2).eval()
+    torch.nn.init.normal_(module.conv_offset.weight, std=0.1)
+    x = torch.randn(2, 8, 14, 15)
+    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+        expected = module.double()(x.double())
+        y = module.float().cuda()(x.cuda())
+    # The predicted offsets come from a float32 convolution: a few millionths of a pixel.
+    torch.testing.assert_close(y.cpu().double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_more_elements_than_32_bits_count() -> None:
+    if torch.cuda.get_device_properties(0).total_memory < 40 * 2**30:
+        pytest.skip("needs 40 GiB of GPU memory")
+    side = 46400  # squared, it is more than 2**31
+    x = torch.empty(1, 1, side, side, device="cuda", dtype=torch.float16).uniform_(-1, 1)
+    offset = torch.zeros(1, 2, side, side, device="cuda", dtype=torch.float16)
+    mask = torch.ones(1, 1, side, side, device="cuda", dtype=torch.float16)
+    y = modulated_deform_conv2d(x, offset, mask, torch.full((1, 1, 1, 1), 2.0, device="cuda", dtype=torch.float16))
+    assert torch.equal(y, 2 * x)

@@ -1,0 +1,26 @@
+"""Modulated deformable convolution (DCN v2) as a TensorRT plugin, and as a PyTorch op and module.
+
+Importing this package imports nothing; PyTorch comes with the first use of the op.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._module import ModulatedDeformConv2dPack
+    from ._op import modulated_deform_conv2d
+
+__all__ = ["ModulatedDeformConv2dPack", "modulated_deform_conv2d"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "modulated_deform_conv2d":
+        from . import _op
+
+        return _op.modulated_deform_conv2d
+    if name == "ModulatedDeformConv2dPack":
+        from . import _module
+
+        return _module.ModulatedDeformConv2dPack
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
