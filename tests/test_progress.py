@@ -46,6 +46,30 @@ def test_false_cancels_and_ends_the_calls():
         reporter.check()
 
 
+class Trt:
+    """Stands for TensorRT's module."""
+
+    class IProgressMonitor:
+        def __init__(self):
+            self.is_made = True
+
+
+@pytest.mark.parametrize("method", ["phase_start", "step_complete", "phase_finish"])
+def test_an_interrupt_outside_the_callback_stops_the_build_too(method, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    reporter = Reporter(None)
+    monitor = reporter.monitor(Trt)
+    assert monitor.is_made
+    assert monitor.step_complete("a", 0) is True
+    monkeypatch.setattr(Reporter, "_report", interrupt)
+    getattr(monitor, method)(*{"phase_start": ("a", None, 1), "step_complete": ("a", 0)}.get(method, ("a",)))
+    assert monitor.step_complete("a", 0) is False
+    with pytest.raises(KeyboardInterrupt):
+        reporter.check()
+
+
 def test_without_a_callback_nothing_happens():
     reporter = Reporter(None)
     reporter.start("a")

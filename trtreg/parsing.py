@@ -135,7 +135,7 @@ def _line(error: Any, model: models.Model, providers: dict[str, str]) -> str:
     if error.node() < 0:
         return reason
     op = error.node_operator()
-    # TensorRT 10.0 had no local functions in its reports.
+    # Older TensorRTs do not tell of local functions.
     stack = error.local_function_stack() if hasattr(error, "local_function_stack") else []
     title = error.node_name()
     if not title and not stack and error.node() < len(model.proto.graph.node):

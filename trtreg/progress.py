@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal, TypeAlias
@@ -71,25 +72,35 @@ class Reporter:
             def __init__(self) -> None:
                 trt.IProgressMonitor.__init__(self)  # pybind11 wants its own constructor called by name
 
+            # Ctrl-C arrives in whatever Python code runs next, which during a build is these methods.
             def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-                reporter.start(phase_name, parent_phase, num_steps)
+                with reporter.keeping_failure():
+                    reporter.start(phase_name, parent_phase, num_steps)
 
             def step_complete(self, phase_name: str, step: int) -> bool:
-                reporter.step(phase_name, step + 1)
+                with reporter.keeping_failure():
+                    reporter.step(phase_name, step + 1)
                 return reporter.go_on
 
             def phase_finish(self, phase_name: str) -> None:
-                reporter.finish(phase_name)
+                with reporter.keeping_failure():
+                    reporter.finish(phase_name)
 
         return Monitor()
+
+    @contextmanager
+    def keeping_failure(self) -> Iterator[None]:
+        """Let nothing out, and remember the first that wanted to: check() raises it."""
+        try:
+            yield
+        except BaseException as e:  # noqa: BLE001 - Ctrl-C has to stop the build too
+            self._failure = self._failure or e
 
     def _report(self, kind: Literal["start", "step", "finish"], phase: str, step: int) -> None:
         if self._on_progress is None or self._failure is not None:
             return
         parent, steps = self._open.get(phase, (None, 1))
         event = ProgressEvent(kind=kind, phase=phase, parent=parent, step=step, steps=steps)
-        try:
+        with self.keeping_failure():
             if self._on_progress(event) is False:
-                self._failure = BuildCancelledError("the build was cancelled", found=f"phase '{phase}'")
-        except BaseException as e:  # noqa: BLE001 - Ctrl-C has to stop the build too; check() raises it again
-            self._failure = e
+                raise BuildCancelledError("the build was cancelled", found=f"phase '{phase}'")
