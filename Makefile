@@ -1,5 +1,5 @@
 # GNU make. Everything that is made lies under build/ and in what the packages' own builds leave beside their sources.
-# Safe with -j. V=1 shows what pip does.
+# Safe with -j. V=1 shows what pip and the compilers say.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-QUIET := $(if $(V),,--quiet)
+QUIET := $(if $(V),--verbose,--quiet)
 WHEELS := build/wheels
 DEMO := build/demo-env
 TEST := build/test-env
@@ -34,7 +34,7 @@ plugin_sources = $(filter-out plugin-packages/$(1)/tests/%,$(call files,plugin-p
 .PHONY: help demo test lint wheels bench clean FORCE
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "PYTHON=$(PYTHON) is the Python to use; PYTEST_ARGS goes to pytest; V=1 shows what pip does."
+	@echo "PYTHON=$(PYTHON) is the Python to use; PYTEST_ARGS goes to pytest; V=1 shows what pip and the compilers say."
 
 # -- what results depend on, apart from files: written only when it changes -------------------------------------------
 build build/demo $(WHEELS):

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 # The three functions by hand: the author's headers take seconds to compile. The file-local kernel is what nvcc names
-# after the place of the build, and __FILE__ would give that place away too.
+# after the place and the process of the build, and __FILE__ would give that place away too.
 TINY = r"""
 #include <cuda_runtime.h>
 #include "trtreg/face.h"
 #include "tiny.h"
 namespace { __global__ void scale(float* x, int size) { if (threadIdx.x < size) x[threadIdx.x] *= FACTOR; } }
-extern "C" int helper(float* x) { scale<<<1, 32>>>(x, 1); return cudaGetLastError(); }
+namespace { struct Helper { int operator()(float* x) const { scale<<<1, 32>>>(x, 1); return cudaGetLastError(); } }; }
 static char const* describe() {
   return R"({"face_abi": 1, "sdk": "0.1.0", "cuda": "13.0", "creators": [{"name": "Tiny", "version": "1",
              "namespace": "", "inputs": [1, 1], "outputs": [1, 1], "fields": [
@@ -34,7 +34,7 @@ static char const* describe() {
 static char const* last_error() { return __FILE__; }
 #define EXPORT extern "C" __attribute__((visibility("default")))
 EXPORT void* getCreators(int32_t& count) { count = 0; return nullptr; }
-EXPORT void setLoggerFinder(void*) {}
+EXPORT void setLoggerFinder(void* x) { Helper()(static_cast<float*>(x)); }
 EXPORT trtreg_face const* trtreg_get_face(uint32_t) {
   static trtreg_face const face{1, sizeof(trtreg_face), describe, last_error, {}, {}, {}, {}, {}};
   return &face;
@@ -122,7 +122,18 @@ def run_hook() -> Callable[..., subprocess.CompletedProcess[str]]:
         code = "import sys; from trtreg.sdk import build; print(getattr(build, sys.argv[1])(*sys.argv[2:]))"
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.run(
-            [sys.executable, "-W", "error", "-c", code, hook, *map(str, arguments)],
+            # setuptools informs of what an editable install is by a warning.
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-W",
+                "ignore:Editable installation",
+                "-c",
+                code,
+                hook,
+                *map(str, arguments),
+            ],
             cwd=root,
             env={**os.environ, "PYTHONPATH": path, **environ},
             capture_output=True,

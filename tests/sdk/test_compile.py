@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trtreg.errors import CompileError
+from trtreg.errors import CompileError, PluginBuildError
 from trtreg.sdk import compile as compiling
 from trtreg.sdk import elf, fatbin, project
 
@@ -231,6 +231,11 @@ def test_one_failure_does_not_lose_the_other_objects(
         compile_project(root)
     (root / "native" / "zzz.cpp").write_text("")
     assert compile_project(root)[1] == ["compiling native/zzz.cpp", "linking libtrtplugin_tiny.so"]
+
+
+def test_build_folder_that_cannot_be_made(make_project: Callable[..., Path], compile_project: Compile) -> None:
+    with pytest.raises(PluginBuildError, match=r"build/trtreg cannot be written: found "):
+        compile_project(make_project(files={"build": "a file"}))
 
 
 def test_threads_do_not_change_the_bytes(

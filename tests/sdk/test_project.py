@@ -49,7 +49,14 @@ def test_settings(make_project: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "sms"),
-    [("86;90", ["86", "90"]), ("86,90", ["86", "90"]), (" 8.6 9.0a ", ["86", "90a"]), ("86;90;", None), ("x", None)],
+    [
+        ("86;90", ["86", "90"]),
+        ("86,90", ["86", "90"]),
+        (" 8.6 9.0a ", ["86", "90a"]),
+        ("86;90;", ["86", "90"]),
+        (";", None),
+        ("x", None),
+    ],
 )
 def test_environment_overrides_architectures(
     make_project: Callable[..., Path], value: str, sms: list[str] | None

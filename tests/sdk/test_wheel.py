@@ -5,12 +5,15 @@ import csv
 import hashlib
 import os
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from trtreg.errors import SettingError
 from trtreg.sdk import repair, wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILES = {
     "pkg/__init__.py": b"",
@@ -19,8 +22,8 @@ FILES = {
     'pkg/odd, "name".txt': b"x",
     "pkg-1.0.data/scripts/run": b"#!python\n",
     "pkg-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\nGenerator: x\n\n",
-    "pkg-1.0.dist-info/METADATA": b"Metadata-Version: 2.4\nName: pkg\nVersion: 1.0\nLicense-File: a\nLicense-File: b\n\n"
-    b"Name: of the text\n",
+    "pkg-1.0.dist-info/METADATA": b"Metadata-Version: 2.4\nName: pkg\nVersion: 1.0\n"
+    b"License-File: a\nLicense-File: b\n\nName: of the text\n",
 }
 MADE = wheel.Wheel(stem="pkg-1.0", tag="py3-none-any", files=FILES)
 TAG = "py3-none-manylinux_2_28_x86_64"

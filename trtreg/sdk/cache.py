@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trtreg.errors import PluginBuildError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -34,9 +36,13 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other builds of the same project waiting."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    """Keep other builds of the same project waiting; raise PluginBuildError if the folder cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise PluginBuildError(f"{folder} cannot be written", found=error.strerror) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

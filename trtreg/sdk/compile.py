@@ -129,9 +129,12 @@ class _Build:
             *_COMMON_FLAGS,
             *project.targets.nvcc_flags,
             "-Werror=all-warnings",
+            "-Wno-deprecated-gpu-targets",  # that an architecture will go is no fault of the source
             f"-Xcompiler={','.join(_HOST_FLAGS)}",
-            # cudafe++ makes names of file-local kernels from the source's absolute path, unless told another.
+            # The names of file-local kernels have in them a hash of the source's absolute path, and a process number
+            # where the source defines nothing else to tell it by: give both.
             f"-Xcudafe=--orig_src_path_name={source.as_posix()}",
+            f"-frandom-seed=0x{cache.key(source.as_posix())[:8]}",
             *folders,
             *project.nvcc_flags,
         ]
@@ -139,7 +142,7 @@ class _Build:
     def _compile_one(self, source: Path, output: Path, threads: str) -> list[str]:
         nvcc, cxx = self.toolchain.nvcc, self.toolchain.cxx
         dependencies = output.with_suffix(".d")
-        last = ["-MD", "-MF", str(dependencies), "-c", source.as_posix(), "-o", str(output)]
+        last = ["-MD", "-MF", self._relative(dependencies), "-c", source.as_posix(), "-o", self._relative(output)]
         if self.project.is_cuda(source):
             command = [str(nvcc.path), "-ccbin", str(cxx.path), f"--threads={threads}", *self._flags(source), *last]
         else:
@@ -154,7 +157,9 @@ class _Build:
         project, nvcc = self.project, self.toolchain.nvcc
         folders = [f"-L{folder}" for folder in project.library_dirs]
         if run_path:
-            folders += [f"-Wl,-rpath,{folder}" for folder in project.library_dirs]
+            folders += [
+                word for folder in project.library_dirs for word in ("-Xlinker", "-rpath", "-Xlinker", str(folder))
+            ]
         libraries = [f"-l{name}" for name in project.libraries]
         own = [folder / f"lib{name}{end}" for folder in project.library_dirs for name in project.libraries
                for end in (".so", ".a")]  # fmt: skip
@@ -171,14 +176,17 @@ class _Build:
             exports = path.with_suffix(".map")
             exports.write_text(script, encoding="utf-8")
             self.report(f"linking {project.library_name}")
-            command = [
-                str(self.toolchain.cxx.path), *_LINK_FLAGS, f"-Wl,--version-script={exports}", "-o", str(path),
-                *map(str, objects), *folders, *libraries, str(nvcc.cudart), *_SYSTEM_LIBRARIES,
-            ]  # fmt: skip
+            command = [str(self.toolchain.cxx.path), *_LINK_FLAGS, f"-Wl,--version-script={self._relative(exports)}"]
+            command += [*map(self._relative, objects), *folders, *libraries, str(nvcc.cudart), *_SYSTEM_LIBRARIES]
+            command += ["-o", self._relative(path)]
             self._run(command, f"{project.library_name} does not link")
             return []
 
         return self.cache.make(name, link)
+
+    def _relative(self, path: Path) -> str:
+        # The folder of the project may have a name that an option takes apart (-Wl splits at commas).
+        return path.relative_to(self.project.root).as_posix()
 
     def _run(self, command: list[str], failure: str) -> str:
         try:

@@ -81,7 +81,7 @@ def _images(data: bytes, source: Path) -> Iterator[tuple[int, Arch]]:
             variant = "a" if flags & _CHIP_ONLY else "f" if flags & _FAMILY_ONLY else ""
             yield kind, Arch(arch, variant)
             entry += entry_header + image
-        offset = -(-end // _ALIGNMENT) * _ALIGNMENT
+        offset = end
 
 
 def _unpack(layout: struct.Struct, data: bytes, offset: int, end: int, source: Path) -> tuple[int, ...]:

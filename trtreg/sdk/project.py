@@ -84,8 +84,9 @@ def read(root: Path, environ: Mapping[str, str] = os.environ) -> Project:
     table.check_keys(_KEYS)
     package = table.string("package", re.sub(r"[-.]+", "_", name)) or ""
     package_dir = _package_dir(root, package, table)
-    override = environ.get("TRTREG_CUDA_ARCHS")
-    targets = parse_targets(re.split(r"[;,\s]+", override.strip()), "TRTREG_CUDA_ARCHS") if override else _archs(table)
+    targets = _archs(table)
+    if override := environ.get("TRTREG_CUDA_ARCHS"):
+        targets = parse_targets(re.split(r"[;,\s]+", override.strip(" ;,")), "TRTREG_CUDA_ARCHS")
     nvcc_flags = table.strings("nvcc-flags")
     for flag in nvcc_flags:
         if flag.startswith(("-rdc=t", "-dc", "--relocatable-device-code=t", "--device-c")):
