@@ -1,16 +1,19 @@
 import json
 from dataclasses import replace
 
+import catalogues
 import onnx
 import onnx.parser
 import pytest
 
-from trtreg import environment
+from trtreg import catalogue, environment
 from trtreg.errors import ManifestError
 from trtreg.flavour import Flavour
-from trtreg.manifest import CreatorKey
+from trtreg.manifest import Creator, CreatorKey, Field, Sdk
 from trtreg.model import read
+from trtreg.parsing import describe
 from trtreg.scan import Status, scan, scan_model
+from trtreg.settings import Index, Settings
 
 HERE = environment.Environment(flavour=Flavour.RTX, tensorrt_version="1.7.1", machine="x86_64", glibc="2.36")
 KEYS = (
@@ -173,3 +176,117 @@ print(json.dumps([len(report.nodes), names, "libplugin" in maps]))
 """
     done = run_python(code, str(site), str(tmp_path / "m.onnx"))
     assert json.loads(done.stdout) == [1, [], False], done.stderr
+
+
+class TestCatalogues:
+    """What installed packages lack is looked up in the indexes."""
+
+    @pytest.fixture
+    def opened(self, tmp_path):
+        """Give a way to make catalogues of releases, and count how often they are opened."""
+        found = []
+
+        def make(*releases):
+            (tmp_path / "catalogue.json").write_bytes(catalogues.catalogue(*releases))
+            here = Settings(indexes=(Index(name="here", url=f"{tmp_path.as_uri()}/"),))
+
+            def open_catalogues():
+                found.append(catalogue.open_all(here, folder=tmp_path / "cache"))
+                return found[-1]
+
+            return open_catalogues
+
+        make.found = found
+        yield make
+        for each in found:
+            each.close()
+
+    def scanned(self, body, plugins, open_catalogues):
+        return scan(proto(body), plugins=plugins, environment=HERE, catalogues=open_catalogues)
+
+    def test_a_release_that_fits_is_offered(self, opened):
+        new, old = catalogues.release("p", "2.0", machine="mips"), catalogues.release("p", "1.0")
+        (node,) = self.scanned("y = Foo (x)", [], opened(old, new)).nodes
+        (offer,) = node.offers
+        assert (node.status, offer.release.version, offer.fits) == (Status.MISSING, "1.0", True)
+        assert str(offer) == "p 1.0 (index here)"
+        assert "p 1.0 (index here) has it: `trtreg install p`" in describe(node)
+
+    def test_a_finished_release_goes_before_a_candidate(self, opened):
+        releases = [catalogues.release("p", version) for version in ("1.0", "2.0rc1")]
+        (node,) = self.scanned("y = Foo (x)", [], opened(*releases)).nodes
+        assert str(node.offers[0]) == "p 1.0 (index here)"
+        (node,) = self.scanned("y = Foo (x)", [], opened(releases[1])).nodes
+        assert str(node.offers[0]) == "p 2.0rc1 (index here)"
+
+    def test_what_does_not_fit_is_told_with_its_reasons(self, opened):
+        bad = catalogues.release("p", machine="mips", requires_python=">=9")
+        (node,) = self.scanned("y = Foo (x)", [], opened(bad)).nodes
+        (offer,) = node.offers
+        assert not offer.fits
+        assert "p 1.0 (index here) has it, and does not fit: " in describe(node)
+        assert "mips" in describe(node)
+        assert ">=9" in describe(node)
+
+    def test_those_that_fit_come_first(self, opened):
+        bad, good = catalogues.release("a", machine="mips"), catalogues.release("b")
+        (node,) = self.scanned("y = Foo (x)", [], opened(bad, good)).nodes
+        assert [(o.release.project, o.fits) for o in node.offers] == [("b", True), ("a", False)]
+        assert "mips" not in describe(node)
+
+    @pytest.mark.parametrize(
+        "changes", [{"yanked": ""}, {"status": "quarantined"}, {"file": "p-1.0-py3-none-win_amd64.whl"}]
+    )
+    def test_what_cannot_be_installed_does_not_fit(self, opened, changes):
+        release = {**catalogues.release("p"), **changes}
+        release["url"] = release["file"]
+        (node,) = self.scanned("y = Foo (x)", [], opened(release)).nodes
+        assert [o.fits for o in node.offers] == [False]
+
+    def test_the_domain_is_tried_as_the_namespace(self, opened):
+        release = catalogues.release("p", ops=[catalogues.op("Foo", "1", "dom")])
+        (node,) = self.scanned("y = dom.Foo (x)", [], opened(release)).nodes
+        assert [o.op.namespace for o in node.offers] == ["dom"]
+
+    def test_another_version_of_the_op_is_told(self, opened):
+        (node,) = self.scanned('y = Foo <plugin_version = "7"> (x)', [], opened(catalogues.release("p"))).nodes
+        assert node.offers == ()
+        assert node.reason == "needs Foo 7; the indexes have Foo 1 (p)"
+
+    def test_names_of_the_indexes_are_among_the_nearest(self, opened):
+        (node,) = self.scanned("y = Gridsampl (x)", [], opened(catalogues.release("p", ops=["GridSamplX"]))).nodes
+        assert "GridSamplX" in node.nearest
+
+    def test_nothing_is_opened_where_nothing_is_missing(self, opened, plugin):
+        report = self.scanned("a = Foo (x) y = Sigmoid (a)", [plugin], opened(catalogues.release("p")))
+        assert report.complete
+        assert opened.found == []
+
+    def test_they_are_opened_once(self, opened):
+        self.scanned("a = Foo (x) b = Bar (a) y = Baz (b)", [], opened(catalogues.release("p")))
+        assert len(opened.found) == 1
+
+    def test_another_release_than_the_installed_one_may_fit(self, opened, install):
+        installed = install(b"", [CreatorKey("Foo", "1")], "p", machine="mips")
+        (node,) = self.scanned("y = Foo (x)", [installed], opened(catalogues.release("p", "2.0"))).nodes
+        assert (node.status, [str(o) for o in node.offers]) == (Status.INCOMPATIBLE, ["p 2.0 (index here)"])
+
+    def test_attributes_are_compared_with_the_fields_of_the_offer(self, opened):
+        fields = [["stride", "int32", 2]]
+        release = catalogues.release("p", ops=[catalogues.op("Foo", fields=fields)])
+        (node,) = self.scanned('y = Foo <strid = 1, stride = "x"> (x)', [], opened(release)).nodes
+        assert [(f.attribute, f.kind) for f in node.faults] == [("strid", "unknown"), ("stride", "type")]
+
+
+def test_attributes_that_an_installed_plugin_would_refuse(install):
+    library = install(b"", []).manifest.library
+    creator = Creator(name="Foo", version="1", fields=(Field(name="axis", type="int32", length=1),))
+    plugin = install(b"", [], "trtplugin-b", creators=(creator,), sdk=Sdk(version="1", face_abi=1), machine="x86_64")
+    assert library.sdk is None
+    report = scan(proto("[a] a = Foo (x) [b] y = Foo <axis = 1> (a)"), plugins=[plugin], environment=HERE)
+    assert [n.status for n in report.nodes] == [Status.PROVIDED] * 2
+    assert [n.name for n in report.faulty] == ["a"]
+    assert (report.missing, report.complete) == ((), False)
+    # Not made with trtreg's SDK: defaults are not known.
+    unknown = install(b"", [], "trtplugin-c", creators=(creator,), machine="x86_64")
+    assert scan(proto("y = Foo (x)"), plugins=[unknown], environment=HERE).complete

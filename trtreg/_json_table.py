@@ -34,9 +34,9 @@ class Table:
         self._path = path
 
     @classmethod
-    def root(cls, data: object) -> Table:
-        """Begin at the top."""
-        return cls(_checked(data, dict, "the document"), "")
+    def root(cls, data: object, path: str = "") -> Table:
+        """Begin at the top, or at what stands at `path` of a larger document."""
+        return cls(_checked(data, dict, f"'{path}'" if path else "the document"), path)
 
     def keys(self) -> tuple[str, ...]:
         """The keys that are there."""
@@ -45,6 +45,10 @@ class Table:
     def unexpected(self, key: str, *, found: str, expected: str) -> UnexpectedJSONError:
         """Make the error for a value that the caller judges."""
         return UnexpectedJSONError(f"Unexpected value in {self._at(key)}", found=found, expected=expected)
+
+    def value(self, key: str, *, default: object) -> object:
+        """Whatever is there, or the default: for the caller to judge."""
+        return self._data.get(key, default)
 
     def string(self, key: str, pattern: str | None = None, *, default: str | None = None) -> str:
         """A string that matches the whole pattern."""
@@ -80,6 +84,11 @@ class Table:
     def optional_tables(self, key: str) -> tuple[Table, ...] | None:
         """The same, or None where the key is absent."""
         return self.tables(key) if key in self._data else None
+
+    def arrays(self, key: str) -> tuple[list[object], ...]:
+        """An array of arrays, empty where the key is absent."""
+        items = enumerate(_checked(self._data.get(key, []), list, self._at(key)))
+        return tuple(_checked(item, list, self._at(f"{key}[{i}]")) for i, item in items)
 
     def strings(self, key: str, pattern: str) -> tuple[str, ...]:
         """An array of strings that match the whole pattern."""

@@ -15,20 +15,37 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyRegisteredError",
+    "AmbiguousProviderError",
     "BuildCancelledError",
+    "CatalogueError",
     "CompileError",
+    "ConflictingPluginsError",
     "CreatorsMissingError",
+    "DownloadError",
+    "DownloadMismatchError",
     "EngineBuildError",
+    "EnvironmentLockedError",
     "FaceError",
     "HashMismatchError",
     "HostCompilerNotFoundError",
     "IncompatiblePluginError",
+    "IndexBusyError",
+    "IndexDamagedError",
+    "IndexPublishError",
+    "IndexSettingError",
+    "InstallerError",
+    "LedgerError",
     "LoadError",
+    "LockFileError",
     "ManifestError",
     "MissingDependencyError",
     "MissingExtraError",
     "ModelError",
+    "NoFittingReleaseError",
     "NotAPluginError",
+    "NotCachedError",
+    "NotOnServerError",
+    "NotPublishedError",
     "NvccNotFoundError",
     "OutputError",
     "PluginBuildError",
@@ -36,12 +53,16 @@ __all__ = [
     "ProjectError",
     "SettingError",
     "ShapeError",
+    "TLSError",
     "TensorRTNotFoundError",
     "TensorRTUnusableError",
     "TrtregError",
     "UnknownArchError",
+    "UnknownPackageError",
     "UnknownPluginError",
     "UnsupportedNodesError",
+    "WheelError",
+    "WheelsRefusedError",
     "WrongArchitectureError",
 ]
 
@@ -245,3 +266,129 @@ class ProjectError(PluginBuildError):
     """`[tool.trtreg]` of a plugin's pyproject.toml is invalid; the message names the key path."""
 
     exit_code = 45
+
+
+class IndexSettingError(TrtregError):
+    """The indexes are configured wrongly, or none is configured; the message names the key path."""
+
+    exit_code = 60
+
+
+class DownloadError(TrtregError):
+    """A server could not be reached, answered with an error, was too slow, or broke off."""
+
+    exit_code = 61
+
+
+class NotOnServerError(DownloadError):
+    """The server does not have the file."""
+
+    exit_code = 62
+
+
+class TLSError(DownloadError):
+    """The server's certificate cannot be trusted."""
+
+    exit_code = 63
+
+
+class DownloadMismatchError(DownloadError):
+    """A downloaded file is not the one that was asked for: its hash or size is another."""
+
+    exit_code = 64
+
+
+class CatalogueError(TrtregError):
+    """A catalogue is not what the schema says, or its cache is damaged."""
+
+    exit_code = 65
+
+
+class NotCachedError(CatalogueError):
+    """A catalogue is needed offline, and is not in the cache."""
+
+    exit_code = 66
+
+
+class UnknownPackageError(TrtregError):
+    """No configured index has a plugin package of the name that was asked for."""
+
+    exit_code = 70
+
+
+class NoFittingReleaseError(TrtregError):
+    """There are releases of the plugin package, but none fits the request and this machine."""
+
+    exit_code = 71
+
+
+class ConflictingPluginsError(TrtregError):
+    """Two plugin packages would register the same creator."""
+
+    exit_code = 72
+
+
+class AmbiguousProviderError(TrtregError):
+    """Several plugin packages provide an op, and nothing says which one to take."""
+
+    exit_code = 73
+
+
+class InstallerError(TrtregError):
+    """Neither uv nor pip can install here, or the one that was run failed; its own last words come with it."""
+
+    exit_code = 74
+
+
+class EnvironmentLockedError(TrtregError):
+    """Packages cannot be installed into this Python environment: it is managed by others, or read-only."""
+
+    exit_code = 75
+
+
+class WheelError(TrtregError):
+    """A wheel is not what the index or the lock file says of it."""
+
+    exit_code = 76
+
+
+class LockFileError(TrtregError):
+    """A `pylock.toml` is unreadable, breaks its standard, or is for another environment."""
+
+    exit_code = 77
+
+
+class IndexPublishError(TrtregError):
+    """The index could not be published."""
+
+    exit_code = 50
+
+
+class WheelsRefusedError(IndexPublishError):
+    """Wheels were refused, each by name; the rest was published."""
+
+    exit_code = 51
+
+
+class IndexBusyError(IndexPublishError):
+    """Another publisher is at work on the index."""
+
+    exit_code = 52
+
+
+class IndexDamagedError(IndexPublishError):
+    """`trtreg index check` found files that are missing, changed or not the index's own."""
+
+    exit_code = 53
+
+
+class NotPublishedError(IndexPublishError):
+    """The index has no such project or release."""
+
+    exit_code = 54
+
+
+class LedgerError(IndexPublishError):
+    """The publisher's ledger is unreadable, or of another version of trtreg."""
+
+    exit_code = 55

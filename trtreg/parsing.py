@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trtreg import _complaints, plugin_nodes
 from trtreg import model as models
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import Message
+    from trtreg.offers import Offer
     from trtreg.scan import PluginNode
 
 __all__ = ["check_nodes", "describe", "import_model", "with_named_nodes"]
 
-_ADVICE = {
+_NAMED: Final = 3
+_ADVICE: Final = {
     Status.MISSING: "install a plugin package that has it",
     Status.INCOMPATIBLE: "see `trtreg info {package}`",
     Status.INVALID: "export the model again",
@@ -36,19 +38,44 @@ def check_nodes(report: ScanReport, registered: Collection[CreatorKey]) -> None:
     if not bad:
         return
     kind = ModelError if all(node.status is Status.INVALID for node in bad) else UnsupportedNodesError
-    lines = [f"{report.label} has {_nodes(len(bad))} that cannot be imported", *dict.fromkeys(map(describe, bad))]
+    lines = [f"{report.label} has {_nodes(len(bad))} that cannot be imported", *describe(bad)]
     raise kind("\n- ".join(lines))
 
 
-def describe(node: PluginNode) -> str:
-    """One line: where the node is, why it is not provided, and what to do."""
-    place = f" in {' > '.join(node.where)}" if node.where else ""
-    text = f"node '{node.title}' ({node.op}){place}: {node.reason}"
-    if node.nearest:
+def describe(nodes: Iterable[PluginNode]) -> list[str]:
+    """Say where the nodes are, why they are not provided, and what to do: one line for all of which the same is true."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        place = f" in {' > '.join(node.where)}" if node.where else ""
+        groups.setdefault((node.op, _why(node)), []).append(f"'{node.title}'{place}")
+    return [f"{_some(titles)} ({op}): {why}" for (op, why), titles in groups.items()]
+
+
+def _why(node: PluginNode) -> str:
+    text = str(node.reason)
+    if node.offers:
+        text += f"; {_offered(node.offers)}"
+    elif node.nearest:
         text += f"; did you mean {' or '.join(node.nearest)}?"
     elif node.status in _ADVICE:
         text += "; " + _ADVICE[node.status].format(package=node.plugin.distribution if node.plugin else "")
     return text
+
+
+def _some(titles: Sequence[str]) -> str:
+    if len(titles) == 1:
+        return f"node {titles[0]}"
+    more = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
+    return f"nodes {', '.join(titles[:_NAMED])}{more}"
+
+
+def _offered(offers: Sequence[Offer]) -> str:
+    """Which releases of the indexes have it: those that fit, else all with what is against each."""
+    fit = [offer for offer in offers if offer.fits]
+    if not fit:
+        return "; ".join(f"{offer} has it, and does not fit: {', '.join(offer.reasons)}" for offer in offers)
+    commands = " or ".join(f"`trtreg install {offer.release.project}`" for offer in fit)
+    return f"{' and '.join(map(str, fit))} {'has' if len(fit) == 1 else 'have'} it: {commands}"
 
 
 def with_named_nodes(model: models.Model, report: ScanReport, is_native: Callable[[str], bool]) -> models.Model:

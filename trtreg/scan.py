@@ -1,90 +1,32 @@
-"""Which nodes of a model need a plugin, which installed package has it, and what is missing. Loads no library."""
+"""Which nodes of a model need a plugin, which package has it, and what is missing or wrong. Loads no library.
+
+Installed packages come first. What they lack is looked up in catalogues, where the caller gives a way to open them:
+they are opened only then.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from trtreg import attributes, native_operators, plugin_nodes
 from trtreg import model as models
-from trtreg import native_operators, plugin_nodes
 from trtreg.errors import ModelError
+from trtreg.scan_report import PluginNode, ScanReport, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from trtreg.catalogue import Catalogues
     from trtreg.discovery import InstalledPlugin
     from trtreg.environment import Environment
-    from trtreg.manifest import CreatorKey
+    from trtreg.manifest import Creator, CreatorKey
+    from trtreg.offers import Offer, Shelf
 
 __all__ = ["PluginNode", "ScanReport", "Status", "candidates", "needed_keys", "scan", "scan_model"]
 
-
-class Status(Enum):
-    """What stands behind a node that names a plugin."""
-
-    PROVIDED = "provided"
-    """An installed package has the creator, and fits this machine."""
-    INCOMPATIBLE = "incompatible"
-    """Only packages that do not fit this machine have the creator."""
-    MISSING = "missing"
-    """Neither TensorRT's parser nor an installed package knows the op."""
-    INVALID = "invalid"
-    """A `Plugin` node whose `info` cannot be read."""
-    NATIVE = "native"
-    """TensorRT's parser imports the op itself, and bypasses an installed plugin of that name."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PluginNode:
-    """A node that is no native operator, or that a plugin shares its name with; `where` is () for the main graph."""
-
-    name: str
-    op: str
-    domain: str
-    version: str
-    namespace: str
-    outputs: tuple[str, ...]
-    where: tuple[str, ...]
-    convention: str
-    """"onnx", or "Plugin" for a node that names its op in attributes."""
-    status: Status
-    plugin: InstalledPlugin | None = field(default=None, repr=False)
-    creator: CreatorKey | None = None
-    reason: str | None = None
-    """Why it is not provided, in one line."""
-    nearest: tuple[str, ...] = ()
-    """Known names that look like the missing one."""
-
-    @property
-    def title(self) -> str:
-        """The node's name, or what it computes where it has none."""
-        return self.name or ", ".join(self.outputs)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScanReport:
-    """All of a model's plugin nodes in graph order; `total` counts every node, also in subgraphs and functions."""
-
-    label: str
-    total: int
-    nodes: tuple[PluginNode, ...]
-
-    @property
-    def missing(self) -> tuple[PluginNode, ...]:
-        """The nodes that stand in the way of a conversion."""
-        return tuple(n for n in self.nodes if n.status not in {Status.PROVIDED, Status.NATIVE})
-
-    @property
-    def plugins(self) -> tuple[InstalledPlugin, ...]:
-        """The packages that the model needs, each once, by name."""
-        used = {n.plugin.distribution: n.plugin for n in self.nodes if n.status is Status.PROVIDED and n.plugin}
-        return tuple(used[name] for name in sorted(used))
-
-    @property
-    def creators(self) -> tuple[CreatorKey, ...]:
-        """The creators that the model needs from those packages, each once."""
-        return tuple(sorted({n.creator for n in self.nodes if n.status is Status.PROVIDED and n.creator}))
+OpenCatalogues: TypeAlias = "Callable[[], Catalogues | None]"
+"""Opens the catalogues, or gives None where there are none."""
 
 
 def scan(
@@ -92,12 +34,14 @@ def scan(
     *,
     plugins: Iterable[InstalledPlugin] | None = None,
     environment: Environment | None = None,
+    catalogues: OpenCatalogues | None = None,
 ) -> ScanReport:
     """Scan a model from a path, bytes or a ModelProto; external data is not read.
 
-    `plugins` and `environment` default to what this machine has.
+    `plugins` and `environment` default to what this machine has. `catalogues` is called at most once, when something
+    is missing; the caller closes what it gives.
     """
-    return scan_model(models.read(model), plugins=plugins, environment=environment)
+    return scan_model(models.read(model), plugins=plugins, environment=environment, catalogues=catalogues)
 
 
 def scan_model(
@@ -106,6 +50,7 @@ def scan_model(
     plugins: Iterable[InstalledPlugin] | None = None,
     environment: Environment | None = None,
     is_native: Callable[[str], bool] | None = None,
+    catalogues: OpenCatalogues | None = None,
 ) -> ScanReport:
     """Scan a model that is read already; `is_native` defaults to the table of TensorRT-RTX that trtreg carries."""
     from trtreg import discovery
@@ -116,6 +61,7 @@ def scan_model(
         installed,
         environments.read() if environment is None else environment,
         native_operators.read().operators.__contains__ if is_native is None else is_native,
+        catalogues,
     )
     total = 0
     found = []
@@ -152,9 +98,14 @@ class _Shop:
     """What this machine offers; it judges one node at a time and remembers its judgements of packages."""
 
     def __init__(
-        self, plugins: Sequence[InstalledPlugin], environment: Environment, is_native: Callable[[str], bool]
+        self,
+        plugins: Sequence[InstalledPlugin],
+        environment: Environment,
+        is_native: Callable[[str], bool],
+        catalogues: OpenCatalogues | None,
     ) -> None:
         self.is_native = is_native
+        self._catalogues = catalogues
         self._plugins = plugins
         self._environment = environment
         self._verdicts: dict[str, str | None] = {}
@@ -189,9 +140,23 @@ class _Shop:
                 unfit.append((key, plugin, reason))
         if unfit:
             key, plugin, reason = unfit[0]
-            return self._node(placed, key, Status.INCOMPATIBLE, plugin, reason=reason)
-        reason, nearest = self._absence(placed.node, keys), self._nearest(keys[0].name)
-        return self._node(placed, keys[0], Status.MISSING, reason=reason, nearest=nearest)
+            return self._node(placed, key, Status.INCOMPATIBLE, plugin, reason=reason, offers=self._offers(keys))
+        offers = self._offers(keys)
+        reason, nearest = self._absence(placed.node, keys), () if offers else self._nearest(keys[0].name)
+        return self._node(placed, keys[0], Status.MISSING, reason=reason, nearest=nearest, offers=offers)
+
+    @cached_property
+    def _shelf(self) -> Shelf | None:
+        """The catalogues; opened when the first thing is missing."""
+        opened = None if self._catalogues is None else self._catalogues()
+        if opened is None:
+            return None
+        from trtreg.offers import Shelf
+
+        return Shelf(opened, self._environment)
+
+    def _offers(self, keys: tuple[CreatorKey, ...]) -> tuple[Offer, ...]:
+        return () if self._shelf is None else self._shelf.offers(keys)
 
     def _unfitness(self, plugin: InstalledPlugin) -> str | None:
         """Why the package cannot be used here, in one line."""
@@ -207,12 +172,16 @@ class _Shop:
         wanted = " or ".join(str(key) for key in keys)
         if others:
             return f"needs {wanted}; installed: {', '.join(str(key) for key in others)}"
+        if self._shelf and not self._shelf.offers(keys) and (listed := self._shelf.namesakes(name)):
+            return f"needs {wanted}; the indexes have {', '.join(listed)}"
         return "no installed plugin has it, and TensorRT's parser does not know it"
 
     def _nearest(self, name: str) -> tuple[str, ...]:
         from difflib import get_close_matches
 
         known = {key.name for key in self._keys} | native_operators.read().operators
+        if self._shelf is not None:
+            known |= set(self._shelf.catalogues.op_names())
         if name in known:  # nothing is wrong with the name
             return ()
         folded = {other.lower(): other for other in sorted(known, reverse=True) if other != name}
@@ -227,8 +196,11 @@ class _Shop:
         *,
         reason: str | None = None,
         nearest: tuple[str, ...] = (),
+        offers: tuple[Offer, ...] = (),
     ) -> PluginNode:
         node = placed.node
+        by = _creator(plugin, key) or next((offer.op for offer in offers), None)
+        checkable = by is not None and status is not Status.INVALID
         return PluginNode(
             name=node.name,
             op=key.name,
@@ -243,7 +215,19 @@ class _Shop:
             creator=key if plugin is not None else None,
             reason=reason,
             nearest=nearest,
+            faults=attributes.check(node, by, complete=_is_complete(plugin)) if by and checkable else (),
+            offers=offers,
         )
+
+
+def _creator(plugin: InstalledPlugin | None, key: CreatorKey) -> Creator | None:
+    creators = plugin.manifest.library.creators if plugin and plugin.manifest else ()
+    return next((creator for creator in creators if creator.key == key), None)
+
+
+def _is_complete(plugin: InstalledPlugin | None) -> bool:
+    """Whether the manifest has every field and default: the SDK writes them, others only what they know."""
+    return plugin is not None and plugin.manifest is not None and plugin.manifest.library.sdk is not None
 
 
 def unfitness(plugin: InstalledPlugin, environment: Environment) -> str | None:
