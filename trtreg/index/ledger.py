@@ -1,0 +1,275 @@
+"""The publisher's ledger, an SQLite file: the truth that the site is rendered from, and the journal of what is due.
+
+A change of the index is one transaction here. It also notes which projects' pages are due and which files are to go;
+the notes are deleted when the site shows the change. After a crash between the two, the next command finds the notes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from trtreg.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["Ledger", "Project", "Row", "Source"]
+
+_FORMAT: Final = 1
+_ASK_AT_ONCE: Final = 900  # parameters of a query; SQLite takes 999 or more
+_SCHEMA: Final = """
+CREATE TABLE wheels (
+    project TEXT NOT NULL, file TEXT NOT NULL, identity TEXT NOT NULL UNIQUE, version TEXT NOT NULL,
+    size INTEGER NOT NULL, sha256 TEXT NOT NULL, metadata_sha256 TEXT NOT NULL, requires_python TEXT NOT NULL,
+    uploaded TEXT NOT NULL, yanked TEXT, entry TEXT,
+    PRIMARY KEY (project, file)
+) WITHOUT ROWID;
+CREATE TABLE projects (name TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+-- What a file looked like when it was last read: as long as it looks the same, it is not read again.
+CREATE TABLE sources (
+    folder TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    PRIMARY KEY (folder, file)
+) WITHOUT ROWID;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE due (project TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE doomed (project TEXT NOT NULL, file TEXT NOT NULL, PRIMARY KEY (project, file)) WITHOUT ROWID;
+"""
+_ROW: Final = "project, file, version, size, sha256, metadata_sha256, requires_python, uploaded, yanked, entry"
+
+
+class Row(NamedTuple):
+    """A published wheel. `yanked` is the reason, None where it is not; `entry` its part of the catalogue, if any."""
+
+    project: str
+    file: str
+    version: str
+    size: int
+    sha256: str
+    metadata_sha256: str
+    requires_python: str
+    uploaded: str
+    yanked: str | None
+    entry: str | None
+
+
+class Project(NamedTuple):
+    """A project with its wheels by file name, its status and the reason for that."""
+
+    name: str
+    wheels: list[Row]
+    status: str
+    reason: str
+
+
+class Source(NamedTuple):
+    """A file that may be a wheel, as its folder lists it."""
+
+    folder: str
+    file: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Ledger:
+    """The open ledger; what `execute` and its like change is only there after `commit`."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA temp_store = FILE")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
+            elif version != _FORMAT:
+                raise LedgerError(
+                    f"{path} has another format",
+                    found=str(version),
+                    expected=str(_FORMAT),
+                    remedy="use the trtreg that wrote it, or build into a new folder",
+                )
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(
+                f"{path} cannot be read",
+                found=str(error),
+                remedy="restore it from a backup, or build into a new folder",
+            ) from error
+
+    def close(self) -> None:
+        """Leave; what was not committed never was."""
+        self._db.close()
+
+    def begin(self) -> None:
+        """Start a transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make what was changed since `begin` durable, all at once."""
+        self._db.execute("COMMIT")
+
+    def setting(self, name: str) -> str:
+        """A setting, empty where it was never set."""
+        row = self._db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a setting."""
+        self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    # -- sources ----------------------------------------------------------------------------------
+
+    def note_unknown(self, sources: Iterable[Source]) -> None:
+        """Note those of the sources that are not known as they are now."""
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS unknown (folder, file, size, mtime_ns, inode)")
+        self._db.execute("DELETE FROM unknown")
+        stream = iter(sources)
+        while chunk := list(islice(stream, _ASK_AT_ONCE)):
+            for folder, group in groupby(chunk, itemgetter(0)):
+                some = list(group)
+                files = ",".join("?" * len(some))
+                rows = self._db.execute(
+                    "SELECT folder, file, size, mtime_ns, inode FROM sources WHERE folder = ?"  # noqa: S608
+                    f" AND file IN ({files})",
+                    (folder, *[source.file for source in some]),
+                )
+                known = set(rows)
+                changed = [source for source in some if source not in known]
+                self._db.executemany("INSERT INTO unknown VALUES (?, ?, ?, ?, ?)", changed)
+
+    def unknown(self, identify: Callable[[Source], str | None]) -> Iterator[tuple[str, Source]]:
+        """Give the sources that were noted with what `identify` makes of them, sorted by that; it drops with None."""
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS named (identity, folder, file, size, mtime_ns, inode)")
+        self._db.execute("DELETE FROM named")
+        sources = map(Source._make, self._db.execute("SELECT DISTINCT * FROM unknown ORDER BY file, folder"))
+        named = ((identity, *source) for source in sources if (identity := identify(source)) is not None)
+        self._db.executemany("INSERT INTO named VALUES (?, ?, ?, ?, ?, ?)", named)
+        rows = self._db.execute("SELECT * FROM named ORDER BY identity, file, folder")
+        return ((row[0], Source._make(row[1:])) for row in rows)
+
+    def unknown_size(self) -> tuple[int, int]:
+        """How many sources were noted, and how many bytes they have."""
+        count, size = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM unknown").fetchone()
+        return int(count), int(size)
+
+    def know(self, sources: Iterable[Source]) -> None:
+        """Remember how the files look, so that they are not read again."""
+        self._db.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)", sources)
+
+    # -- wheels -----------------------------------------------------------------------------------
+
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add wheels: the columns of a Row, and the identity; their projects become due."""
+        rows = list(rows)
+        self._db.executemany(
+            f"INSERT INTO wheels ({_ROW}, identity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            rows,
+        )
+        self.owe({row[0] for row in rows})
+
+    def published(self, identity: str) -> tuple[str, str] | None:
+        """The file name and SHA-256 of the published wheel of this identity."""
+        row = self._db.execute("SELECT file, sha256 FROM wheels WHERE identity = ?", (identity,)).fetchone()
+        return row and (str(row[0]), str(row[1]))
+
+    def wheels(self, project: str) -> list[Row]:
+        """The wheels of a project, by file name."""
+        rows = self._db.execute(f"SELECT {_ROW} FROM wheels WHERE project = ? ORDER BY file", (project,))  # noqa: S608
+        return [Row._make(row) for row in rows]
+
+    def has_file(self, project: str, file: str) -> bool:
+        """Whether a wheel is published."""
+        found = self._db.execute("SELECT 1 FROM wheels WHERE project = ? AND file = ?", (project, file)).fetchone()
+        return found is not None
+
+    def count(self) -> int:
+        """How many wheels there are."""
+        (count,) = self._db.execute("SELECT count(*) FROM wheels").fetchone()
+        return int(count)
+
+    def yank(self, project: str, files: Iterable[str], reason: str | None) -> None:
+        """Set or, with None, clear the reason for which files are withdrawn."""
+        rows = [(reason, project, file) for file in files]
+        self._db.executemany("UPDATE wheels SET yanked = ? WHERE project = ? AND file = ?", rows)
+        self.owe([project])
+
+    def remove(self, project: str, files: Iterable[str]) -> None:
+        """Take files out; they are doomed once no page shows them."""
+        rows = [(project, file) for file in files]
+        self._db.executemany("DELETE FROM wheels WHERE project = ? AND file = ?", rows)
+        self._db.executemany("INSERT OR REPLACE INTO doomed VALUES (?, ?)", rows)
+        self._db.executemany("DELETE FROM sources WHERE file = ?", ((file,) for _, file in rows))
+        self.owe([project])
+
+    def doomed(self) -> list[tuple[str, str]]:
+        """Project and name of the files that are to go and are not published again."""
+        rows = self._db.execute("SELECT project, file FROM doomed EXCEPT SELECT project, file FROM wheels").fetchall()
+        return [(str(project), str(file)) for project, file in rows]
+
+    # -- projects ---------------------------------------------------------------------------------
+
+    def projects(self) -> Iterator[str]:
+        """The names of all projects that have wheels or a status, sorted."""
+        query = "SELECT DISTINCT project FROM wheels UNION SELECT name FROM projects ORDER BY 1"
+        return (str(name) for (name,) in self._db.execute(query))
+
+    def status(self, project: str) -> tuple[str, str]:
+        """Status and reason of a project."""
+        row = self._db.execute("SELECT status, reason FROM projects WHERE name = ?", (project,)).fetchone()
+        return (str(row[0]), str(row[1])) if row else ("active", "")
+
+    def set_status(self, project: str, status: str, reason: str) -> None:
+        """Set the status of a project."""
+        if (status, reason) == ("active", ""):
+            self._db.execute("DELETE FROM projects WHERE name = ?", (project,))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO projects VALUES (?, ?, ?)", (project, status, reason))
+        self.owe([project])
+
+    # -- the journal ------------------------------------------------------------------------------
+
+    def owe(self, projects: Iterable[str]) -> None:
+        """Note that the pages of projects are due."""
+        self._db.executemany("INSERT OR IGNORE INTO due VALUES (?)", ((name,) for name in projects))
+
+    def owe_all(self) -> None:
+        """Note that all pages are due."""
+        self._db.execute("INSERT OR IGNORE INTO due SELECT DISTINCT project FROM wheels")
+        self._db.execute("INSERT OR IGNORE INTO due SELECT name FROM projects")
+
+    def due(self) -> Iterator[str]:
+        """The projects whose pages are due, sorted."""
+        return (str(name) for (name,) in self._db.execute("SELECT project FROM due ORDER BY project"))
+
+    def due_projects(self) -> Iterator[Project]:
+        """The same with all that their pages show."""
+        return self._projects("due")
+
+    def all_projects(self) -> Iterator[Project]:
+        """All projects with all that their pages show."""
+        return self._projects("(SELECT DISTINCT project FROM wheels UNION SELECT name FROM projects)")
+
+    def _projects(self, names: str) -> Iterator[Project]:
+        rows = self._db.execute(
+            f"SELECT coalesce(status, 'active'), coalesce(reason, ''), n.project, {_ROW[9:]} FROM {names} n"  # noqa: S608
+            " LEFT JOIN wheels ON wheels.project = n.project LEFT JOIN projects ON projects.name = n.project"
+            " ORDER BY n.project, file"
+        )
+        for name, group in groupby(rows, itemgetter(2)):
+            found = list(group)
+            wheels = [Row._make(row[2:]) for row in found if row[3] is not None]
+            yield Project(name, wheels, found[0][0], found[0][1])
+
+    def due_count(self) -> int:
+        """How many projects are due."""
+        (count,) = self._db.execute("SELECT count(*) FROM due").fetchone()
+        return int(count)
+
+    def settle(self) -> None:
+        """Note that the site shows everything."""
+        self._db.execute("DELETE FROM due")
+        self._db.execute("DELETE FROM doomed")

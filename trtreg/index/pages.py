@@ -1,0 +1,130 @@
+"""The pages that installers read, as text: pure functions of the ledger's rows.
+
+https://packaging.python.org/specifications/simple-repository-api/ with PEP 503, 592, 629, 658, 691, 700, 714 and 792.
+The pages are plain enough for format strings; everything that comes from a wheel is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from packaging.version import Version
+
+    from trtreg.index.ledger import Project, Row
+
+__all__ = ["Links", "project_html", "project_json", "root_html", "root_json", "sort"]
+
+_API: Final = "1.4"
+_QUARANTINED: Final = "quarantined"
+_encode = json.encoder.encode_basestring_ascii
+
+
+class Links:
+    """Where the wheels are: beside the pages, with their metadata, or at a URL where nothing but wheels is known."""
+
+    def __init__(self, packages_url: str = "") -> None:
+        self._url = packages_url and escape(packages_url.rstrip("/") + "/")
+        self.has_metadata = not packages_url
+
+    def from_page(self, row: Row) -> str:
+        """The link from a project's page."""
+        return f"{self._url}{_quote(row.file)}" if self._url else f"../../files/{row.project}/{_quote(row.file)}"
+
+    def from_catalogue(self, row: Row) -> str:
+        """The link from the catalogue."""
+        return f"{self._url}{_quote(row.file)}" if self._url else f"files/{row.project}/{_quote(row.file)}"
+
+
+def sort(rows: list[Row]) -> None:
+    """Order the wheels of a project by version, then by file name."""
+    rows.sort(key=lambda row: (_version(row.version), row.file))
+
+
+def project_html(project: Project, links: Links) -> str:
+    """Make the HTML page of a project, whose wheels are sorted. A project in quarantine offers no file."""
+    name, rows, status, reason = project
+    marks = ""
+    if status != "active":
+        marks = f'<meta name="pypi:project-status" content="{status}">\n'
+        if reason:
+            marks += f'<meta name="pypi:project-status-reason" content="{escape(reason)}">\n'
+    body = "".join([_anchor(row, links) for row in rows]) if status != _QUARANTINED else ""
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="pypi:repository-version" content="{_API}">\n{marks}<title>Links for {name}</title>\n'
+        f"</head>\n<body>\n<h1>Links for {name}</h1>\n{body}</body>\n</html>\n"
+    )
+
+
+def project_json(project: Project, links: Links) -> str:
+    """Make the JSON page of a project, whose wheels are sorted."""
+    name, rows, status, reason = project
+    why = f',"reason":{_encode(reason)}' if reason else ""
+    offered = rows if status != _QUARANTINED else ()
+    versions = ",".join(f'"{version}"' for version in dict.fromkeys(row.version for row in offered))
+    files = ",\n".join([_file(row, links) for row in offered])
+    return (
+        f'{{"meta":{{"api-version":"{_API}"}},"name":"{name}","project-status":{{"status":"{status}"{why}}},'
+        f'"versions":[{versions}],"files":[\n{files}\n]}}\n'
+    )
+
+
+def root_html(projects: Iterable[str]) -> Iterable[str]:
+    """Make the HTML list of all projects, piece by piece."""
+    yield (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="pypi:repository-version" content="{_API}">\n<title>Simple index</title>\n</head>\n<body>\n'
+    )
+    for project in projects:
+        yield f'<a href="{project}/">{project}</a><br>\n'
+    yield "</body>\n</html>\n"
+
+
+def root_json(projects: Iterable[str]) -> Iterable[str]:
+    """Make the JSON list of all projects, piece by piece."""
+    yield f'{{"meta":{{"api-version":"{_API}"}},"projects":[\n'
+    between = ""
+    for project in projects:
+        yield f'{between}{{"name":"{project}"}}'
+        between = ",\n"
+    yield "\n]}\n"
+
+
+def _anchor(row: Row, links: Links) -> str:
+    python = f' data-requires-python="{_escape(row.requires_python)}"' if row.requires_python else ""
+    metadata = f' data-core-metadata="sha256={row.metadata_sha256}"' if links.has_metadata else ""
+    yanked = f' data-yanked="{escape(row.yanked)}"' if row.yanked is not None else ""
+    return f'<a href="{links.from_page(row)}#sha256={row.sha256}"{python}{metadata}{yanked}>{row.file}</a><br>\n'
+
+
+def _file(row: Row, links: Links) -> str:
+    python = f'"requires-python":{_encode(row.requires_python)},' if row.requires_python else ""
+    metadata = f'"core-metadata":{{"sha256":"{row.metadata_sha256}"}},' if links.has_metadata else ""
+    yanked = "false" if row.yanked is None else _encode(row.yanked) if row.yanked else "true"
+    return (
+        f'{{"filename":"{row.file}","url":{_encode(links.from_page(row))},"hashes":{{"sha256":"{row.sha256}"}},'
+        f'{python}{metadata}"size":{row.size},"upload-time":"{row.uploaded}","yanked":{yanked}}}'
+    )
+
+
+def _quote(file: str) -> str:
+    """Quote a wheel's name; of what the convention allows, only these two may mean something else in a URL."""
+    return file.replace("+", "%2B").replace("!", "%21")
+
+
+@lru_cache(maxsize=1024)
+def _escape(text: str) -> str:
+    return escape(text)
+
+
+@lru_cache(maxsize=8192)
+def _version(text: str) -> Version:
+    from packaging.version import Version
+
+    return Version(text)

@@ -1,0 +1,299 @@
+"""The site's files: what is put there, how it appears all at once, and who may write.
+
+Everything is written beside the site's files, in `.trtreg/stage/`, made durable, and then renamed into place.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trtreg.errors import IndexBusyError, IndexPublishError
+from trtreg.index.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from trtreg.index.wheels import Facts
+
+__all__ = [
+    "STATE",
+    "Stage",
+    "locked",
+    "place",
+    "remove_folder",
+    "replace",
+    "same_bytes",
+    "sweep",
+    "sweep_temporary",
+    "unplace",
+    "write",
+]
+
+STATE: Final = ".trtreg"
+_FEW: Final = 64  # files up to which each is synchronised by itself
+_CHUNK: Final = 1 << 20
+
+
+@contextmanager
+def locked(site: Path, *, shared: bool = False) -> Iterator[None]:
+    """Be the only publisher of the site, or one of several readers, for as long as this lasts."""
+    import fcntl
+
+    state = site / STATE
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("a+b") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            who = file.read(100).decode("ascii", "replace").strip()
+            raise IndexBusyError(
+                f"{site} is being published by another process",
+                found=f"process {who}" if who else None,
+                remedy="wait until it has ended; nothing was changed",
+            ) from error
+        if not shared:
+            file.truncate(0)
+            file.write(str(os.getpid()).encode("ascii"))
+            file.flush()
+        yield
+
+
+class Stage:
+    """New files on their way into the site: they lie in a folder of the same shape, which is merged into the site."""
+
+    def __init__(self, site: Path) -> None:
+        self._site = os.fspath(site)
+        self._folder = f"{self._site}/{STATE}/stage"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.mkdir(self._folder)
+        os.mkdir(f"{self._folder}/simple")
+        self._first = not os.path.isdir(f"{self._site}/simple")
+        self._some: list[str] = []
+        self.count = 0
+
+    def add_page(self, folder: str, files: dict[str, bytes]) -> None:
+        """Stage the small files of a folder, but those of which the site has the very bytes."""
+        if not self._first:
+            files = {name: data for name, data in files.items() if not _has(f"{self._site}/{folder}/{name}", data)}
+        if not files:
+            return
+        os.mkdir(f"{self._folder}/{folder}")
+        for name, data in files.items():
+            # Thousands of these: a file object each would take twice as long.
+            descriptor = os.open(f"{self._folder}/{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                _write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+            self._count(f"{folder}/{name}")
+
+    def add(self, target: str, pieces: Iterable[str]) -> None:
+        """Stage a large file piece by piece, unless the site has the very bytes."""
+        path = f"{self._folder}/{target}"
+        write(Path(path), pieces)
+        if same_bytes(path, f"{self._site}/{target}"):
+            os.unlink(path)
+        else:
+            self._count(target)
+
+    def publish(self) -> None:
+        """Make everything durable, then rename it into place: a new folder as a whole, and files after folders."""
+        few = self.count <= _FEW
+        if few:
+            for target in self._some:
+                _sync_file(f"{self._folder}/{target}")
+        else:
+            _sync_all(self._site)
+        _merge(self._folder, self._site)
+        if few:
+            for folder in {os.path.dirname(target) for target in self._some} | {"simple", ""}:
+                _sync_file(f"{self._site}/{folder}")
+        else:
+            _sync_all(self._site)
+
+    def _count(self, target: str) -> None:
+        self.count += 1
+        if self.count <= _FEW:
+            self._some.append(target)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _has(path: str, data: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
+    except FileNotFoundError:
+        return False
+
+
+def _merge(source: str, target: str) -> None:
+    with os.scandir(source) as entries:
+        found = sorted(entries, key=lambda entry: (not entry.is_dir(follow_symlinks=False), entry.name))
+    for entry in found:
+        path = f"{target}/{entry.name}"
+        try:
+            os.replace(entry.path, path)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or not entry.is_dir(follow_symlinks=False):
+                raise
+            _merge(entry.path, path)
+    os.rmdir(source)
+
+
+def write(path: Path, pieces: Iterable[str]) -> None:
+    """Write a new file piece by piece."""
+    stream = iter(pieces)
+    with path.open("xb") as file:
+        while some := "".join(islice(stream, 100)).encode("utf-8"):
+            file.write(some)
+
+
+def replace(new: Path, target: Path) -> None:
+    """Put a finished file in the place of another, durably."""
+    if same_bytes(os.fspath(new), os.fspath(target)):
+        new.unlink()
+        return
+    _sync_file(os.fspath(new))
+    new.replace(target)
+    _sync_file(os.fspath(target.parent))
+
+
+def place(site: str, path: str, facts: Facts) -> None:
+    """Put a wheel and its METADATA where pages will link to, as a link or a copy; Refusal if it changed meanwhile."""
+    folder = f"{site}/files/{facts.name.project}"
+    target = f"{folder}/{facts.name.file}"
+    if not os.path.isdir(folder):
+        os.makedirs(folder)
+    try:
+        _link(path, target, facts)
+    except FileNotFoundError as error:
+        raise Refusal("it was deleted while it was read") from error
+    with open(f"{target}.metadata", "wb") as file:
+        file.write(facts.metadata)
+
+
+def _link(path: str, target: str, facts: Facts) -> None:
+    # A link has the permissions of its file: where others may not read that, a server could not, so it is copied.
+    if not os.lstat(path).st_mode & 0o004:
+        _copy(path, target, facts)
+        return
+    try:
+        _link_anew(path, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or one without links
+        _copy(path, target, facts)
+        return
+    status = os.stat(target)
+    if (status.st_ino, status.st_size, status.st_mtime_ns) != (facts.inode, facts.size, facts.mtime_ns):
+        os.unlink(target)
+        raise Refusal("it was changed while it was read; build again when it is finished")
+
+
+def _link_anew(path: str, target: str) -> None:
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except FileExistsError:  # what a build that was broken off has left
+        os.unlink(target)
+        os.link(path, target, follow_symlinks=False)
+
+
+def _copy(path: str, target: str, facts: Facts) -> None:
+    digest = hashlib.sha256()
+    with open(path, "rb") as source, open(target, "wb") as copy:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+        copy.flush()
+        os.fsync(copy.fileno())
+    if digest.hexdigest() != facts.sha256:
+        os.unlink(target)
+        raise Refusal("it was changed while it was read; build again when it is finished")
+
+
+def unplace(site: str, project: str, file: str) -> None:
+    """Take a wheel and its METADATA away, and the folder with the last one."""
+    folder = f"{site}/files/{project}"
+    for name in (file, f"{file}.metadata"):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{folder}/{name}")
+    with suppress(OSError):
+        os.rmdir(folder)
+
+
+def remove_folder(path: str) -> None:
+    """Delete a folder and what is in it, if it is there."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(site: str, wanted: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Delete what a build that was broken off has left below files/: all but the wanted files of each project."""
+    known: set[str] = set()
+    for project, files in wanted:
+        known.add(project)
+        keep = {name for file in files for name in (file, f"{file}.metadata")}
+        with suppress(FileNotFoundError):
+            for name in set(os.listdir(f"{site}/files/{project}")) - keep:
+                os.unlink(f"{site}/files/{project}/{name}")
+    with suppress(FileNotFoundError):
+        for project in set(os.listdir(f"{site}/files")) - known:
+            shutil.rmtree(f"{site}/files/{project}", ignore_errors=True)
+
+
+def sweep_temporary(site: Path) -> None:
+    """Delete the unfinished files that a command that was broken off has left beside the page for people."""
+    for folder in (site, site / "assets", site / "assets" / "releases"):
+        for pattern in (".*.tmp", ".*.part"):
+            for path in folder.glob(pattern):
+                path.unlink()
+
+
+def same_bytes(one: str, other: str) -> bool:
+    """Whether two files hold the same; False where the other is missing."""
+    try:
+        with open(one, "rb") as a, open(other, "rb") as b:
+            if os.fstat(a.fileno()).st_size != os.fstat(b.fileno()).st_size:
+                return False
+            while chunk := a.read(_CHUNK):
+                if chunk != b.read(_CHUNK):
+                    return False
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_all(site: str) -> None:
+    """Synchronise the site's file system: for thousands of files cheaper than one by one."""
+    import ctypes
+
+    descriptor = os.open(site, os.O_RDONLY)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(library, "syncfs"):
+            os.sync()
+        elif library.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise IndexPublishError("The site could not be written to its disk", found=os.strerror(code))
+    finally:
+        os.close(descriptor)
