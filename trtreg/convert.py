@@ -18,6 +18,7 @@ from trtreg.scan import scan_model
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from trtreg.catalogue import Catalogues
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import InstalledTensorRT, Message
     from trtreg.progress import OnProgress
@@ -108,6 +109,7 @@ class _Build:
                 plugins=plugins,
                 environment=environment.read(self._tensorrt),
                 is_native=parser.supports_operator,
+                catalogues=_cached_catalogues,
             )
             parsing.check_nodes(report, self._registered())
             targets.check_plugins(report.plugins, self._targets)
@@ -191,6 +193,13 @@ class _Build:
 
     def _complaints(self) -> str:
         return "; ".join(_complaints.errors(self.said)) or "no reason given"
+
+
+def _cached_catalogues() -> Catalogues | None:
+    """What is in the cache, to name the package that a model lacks: a conversion never asks the network."""
+    from trtreg import catalogue
+
+    return catalogue.cached()
 
 
 def _inputs(network: Any) -> list[Any]:

@@ -6,11 +6,25 @@ import argparse
 import inspect
 
 from trtreg import __version__, errors
-from trtreg.cli import completion, doctor, info, list, onnx2trt, scan  # noqa: A004 - a command's name
+from trtreg.cli import (
+    completion,
+    doctor,
+    index,
+    info,
+    install,
+    list,  # noqa: A004 - a command's name
+    lock,
+    onnx2trt,
+    scan,
+    search,
+    sync,
+    uninstall,
+    upgrade,
+)
 
 __all__ = ["exit_codes", "make_parser"]
 
-_COMMANDS = (list, info, scan, onnx2trt, doctor, completion)
+_COMMANDS = (list, info, search, scan, install, upgrade, uninstall, lock, sync, onnx2trt, index, doctor, completion)
 _FIRST_CODES = {
     0: "Success.",
     1: "An unforeseen error.",

@@ -31,7 +31,7 @@ def execute(arguments: argparse.Namespace) -> int:
         _terminal.print_json({"schema": 1, "plugins": [_plugins.as_json(one) for one in judged]})
         return 0
     if not judged:
-        _terminal.print_line("No plugins are installed. Installing one is enough, as: pip install trtplugin-dcnv2")
+        _terminal.print_line("No plugins are installed. Installing one is enough, as: trtreg install trtplugin-dcnv2")
         return 0
     _terminal.print_table(
         ("PACKAGE", "VERSION", "OPS", "LIBRARY", "FITS"),

@@ -1,0 +1,184 @@
+"""Lock files: `pylock.toml` as https://packaging.python.org/specifications/pylock-toml/ has it, for plugins.
+
+What a lock holds are wheels by hash, so that any tool that reads the standard can install them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from trtreg.errors import LockFileError, MissingExtraError
+from trtreg.wheels import Wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from trtreg.release import Release
+    from trtreg.resolve import Target
+
+__all__ = ["check_name", "read", "render", "write"]
+
+_LARGEST: Final = 1 << 24
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raise LockFileError for a name that the standard does not have: other tools would not take the file."""
+    if not re.fullmatch(r"pylock(\.[^.]+)?\.toml", Path(path).name):
+        raise LockFileError("This is no name of a lock file", found=Path(path).name,
+                            expected="pylock.toml or pylock.NAME.toml")  # fmt: skip
+
+
+def write(
+    path: str | os.PathLike[str], releases: Iterable[Release], target: Target, sites: Mapping[str, str] | None = None
+) -> None:
+    """Write the lock, whole or not at all; `sites` has the URL of the index of each project."""
+    from trtreg import output
+
+    check_name(path)
+    output.write(path, render(releases, Path(path).parent, target, sites).encode())
+
+
+def render(releases: Iterable[Release], folder: Path, target: Target, sites: Mapping[str, str] | None = None) -> str:
+    """Make the text of a lock that will lie in `folder`; the same releases give the same text."""
+    from packaging.markers import Marker
+    from packaging.version import Version
+
+    pylock, toml = _pylock(), _optional("tomli_w")
+    here = target.environment
+    lock = pylock.Pylock(
+        lock_version=Version("1.0"),
+        environments=[Marker(f"sys_platform == '{sys.platform}' and platform_machine == '{here.machine}'")],
+        created_by="trtreg",
+        packages=[
+            _package(pylock, release, folder, (sites or {}).get(release.project))
+            for release in sorted(releases, key=lambda release: release.project)
+        ],
+        # For people: TensorRT is no part of the standard's environments. What is installed is judged anew each time.
+        tool={"trtreg": {"tensorrt": f"{here.flavour.value} {here.tensorrt_version}"}} if here.flavour else None,
+    )
+    lock.validate()
+    text: str = toml.dumps(lock.to_dict())
+    return text
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Wheel, ...]:
+    """Read a lock and select what is for this environment, by project; LockFileError says what is wrong."""
+    check_name(path)
+    pylock = _pylock()
+    try:
+        lock = pylock.Pylock.from_dict(_load(Path(path)))
+        selected = [*lock.select()]
+    except pylock.PylockValidationError as e:
+        remedy = "make it anew with `trtreg lock`"
+        raise LockFileError(f"{path} breaks the standard of lock files", found=str(e), remedy=remedy) from e
+    except pylock.PylockSelectError as e:
+        remedy = "make one for this environment with `trtreg lock`"
+        raise LockFileError(f"{path} is for another environment", found=str(e), remedy=remedy) from e
+    wheels = (_wheel(path, package, source) for package, source in selected)
+    return tuple(sorted(wheels, key=lambda wheel: wheel.project))
+
+
+def _package(pylock: Any, release: Release, folder: Path, site: str | None) -> Any:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    from trtreg.settings import public
+
+    local = urlsplit(release.url).scheme == "file"
+    place = {"path": _relative(release.url, folder)} if local else {"url": public(release.url)}
+    return pylock.Package(
+        name=release.project,
+        version=Version(release.version),
+        requires_python=SpecifierSet(release.requires_python) if release.requires_python else None,
+        # A file's URL is of this machine only, and its path is given anyhow.
+        index=f"{public(site)}simple/" if site and not local else None,
+        wheels=[
+            pylock.PackageWheel(
+                name=release.file,
+                upload_time=_time(release.uploaded),
+                size=release.size,
+                hashes={"sha256": release.sha256},
+                **place,
+            )
+        ],
+    )
+
+
+def _relative(url: str, folder: Path) -> str:
+    """The path of a file's URL from the lock: the two may be moved together."""
+    return Path(os.path.relpath(unquote(urlsplit(url).path), folder.resolve())).as_posix()
+
+
+def _time(text: str | None) -> Any:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    except ValueError:
+        return None
+
+
+def _wheel(path: str | os.PathLike[str], package: Any, source: Any) -> Wheel:
+    from packaging.utils import parse_wheel_filename
+
+    name = package.name
+    file = getattr(source, "filename", "")
+    if not file.endswith(".whl"):
+        kind = type(source).__name__.removeprefix("Package").lower()
+        raise LockFileError(f"{path}: {name} is no wheel", found=kind, expected="a wheel")
+    digest = source.hashes.get("sha256")
+    if digest is None:
+        raise LockFileError(f"{path}: {file} has no sha256", found=", ".join(source.hashes))
+    url = source.url
+    if source.path is not None:
+        url = (Path(path).resolve().parent / source.path).resolve().as_uri()
+    if urlsplit(url).scheme not in {"http", "https", "file"}:
+        raise LockFileError(f"{path}: {file} has no usable URL", found=repr(url), expected="https, http or file")
+    return Wheel(
+        project=name,
+        version=str(parse_wheel_filename(file)[1]),
+        file=file,
+        url=url,
+        sha256=digest.lower(),
+        size=source.size,
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    toml = importlib.import_module("tomllib") if sys.version_info >= (3, 11) else _optional("tomli")
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise LockFileError(f"{path} is too large for a lock", found=f"{path.stat().st_size} bytes")
+        data: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LockFileError(f"{path} does not exist", remedy="`trtreg lock` makes one") from None
+    except OSError as e:
+        raise LockFileError(f"{path} cannot be read", found=e.strerror or str(e)) from e
+    except (ValueError, RecursionError) as e:
+        raise LockFileError(f"{path} is not TOML", found=str(e), remedy="make it anew with `trtreg lock`") from e
+    return data
+
+
+def _pylock() -> Any:
+    """The module of packaging for this standard: there since 26.0, with `select` since 26.1."""
+    module = _optional("packaging.pylock")
+    if not hasattr(module.Pylock, "select"):
+        raise _missing("packaging is too old for lock files")
+    return module
+
+
+def _optional(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as e:
+        raise _missing(f"lock files need {name}") from e
+
+
+def _missing(message: str) -> MissingExtraError:
+    return MissingExtraError(message, expected="packaging>=26.1 and tomli-w", remedy="pip install 'trtreg[lock]'")
