@@ -19,6 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 QUIET := $(if $(V),--verbose,--quiet)
 WHEELS := build/wheels
 DEMO := build/demo-env
+EXPORT := build/export-env
 TEST := build/test-env
 LEAN := build/lean-10.16-env build/lean-11.4-env
 PLUGINS := $(sort $(patsubst plugin-packages/%/pyproject.toml,%,$(wildcard plugin-packages/*/pyproject.toml)))
@@ -96,18 +97,29 @@ wheels: $(WHEELS)/.trtreg $(PLUGIN_WHEELS) ## build the wheels of trtreg and of 
 replace = $(1)/bin/pip install $(QUIET) --force-reinstall --no-deps
 install = $(1)/bin/pip install $(QUIET) --find-links $(WHEELS)
 
-$(DEMO)/.installed: $(WHEELS)/.trtreg $(PLUGIN_WHEELS) requirements/demo.txt build/python
-	@echo "==> installing into $(DEMO): trtreg[rtx], the plugins, PyTorch (one minute, or as long as the download takes)"
+# The versions that the demo was tried with bind here, without being asked for.
+tried = --constraint requirements/demo.txt
+
+$(EXPORT)/.installed: $(WHEELS)/.trtreg $(PLUGIN_WHEELS) requirements/demo.txt build/python
+	@echo "==> installing into $(EXPORT): PyTorch, the plugins' ops, trtreg[index] (one minute, or as long as the download takes)"
+	@touch $(begun); $(call venv,$(EXPORT))
+	@$(call replace,$(EXPORT)) $(WHEELS)/*.whl
+	@$(call install,$(EXPORT)) $(tried) 'trtreg[index]' $(PLUGINS:%='%[torch]')
+	@$(finish)
+
+# Of the wheels here only trtreg: the plugins are what the demo installs, from its index.
+$(DEMO)/.installed: $(WHEELS)/.trtreg requirements/demo.txt build/python
+	@echo "==> installing into $(DEMO): trtreg[rtx] (half a minute, or as long as the download takes)"
 	@touch $(begun); $(call venv,$(DEMO))
-	@$(call replace,$(DEMO)) $(WHEELS)/*.whl
-	@$(call install,$(DEMO)) 'trtreg[rtx]' $(PLUGINS:%='%[torch]') -r requirements/demo.txt
+	@$(call replace,$(DEMO)) $(WHEELS)/trtreg-*.whl
+	@$(call install,$(DEMO)) $(tried) 'trtreg[rtx]'
 	@$(finish)
 
 $(TEST)/.installed: $(PLUGIN_WHEELS) pyproject.toml requirements/demo.txt requirements/test.txt build/python | $(WHEELS)/.trtreg
 	@echo "==> installing into $(TEST): trtreg (editable), the plugins, the tools (one minute, or as long as the download takes)"
 	@touch $(begun); $(call venv,$(TEST))
 	@$(call replace,$(TEST)) $(foreach plugin,$(PLUGINS),$(WHEELS)/$(subst -,_,$(plugin))-*.whl)
-	@$(call install,$(TEST)) -e '.[rtx,completion,build]' $(PLUGINS:%='%[torch]') -r requirements/test.txt
+	@$(call install,$(TEST)) -e '.[rtx,completion,build,lock,index]' $(PLUGINS:%='%[torch]') -r requirements/test.txt
 	@$(finish)
 
 build/lean-%-env/.installed: $(WHEELS)/.trtreg $(PLUGIN_WHEELS) build/python
@@ -118,8 +130,8 @@ build/lean-%-env/.installed: $(WHEELS)/.trtreg $(PLUGIN_WHEELS) build/python
 	@$(finish)
 
 # -- what a person asks for --------------------------------------------------------------------------------------------
-demo: $(DEMO)/.installed | build/demo ## build, install, export a detector, and turn it into a TensorRT engine
-	@PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh build/demo
+demo: $(EXPORT)/.installed $(DEMO)/.installed | build/demo ## build, publish an index, install from it what a model needs, and make an engine
+	@sh examples/demo.sh "$(CURDIR)/$(EXPORT)/bin" "$(CURDIR)/$(DEMO)/bin" $(WHEELS) build/demo
 
 test: $(TEST)/.installed $(LEAN:%=%/.installed) ## run all tests
 	@# The tests compile too: where the machine has no nvcc, it comes from PyPI, as in a plugin's build.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,15 @@ NATIVE = ROOT / "tests" / "native"
 INCLUDE = ROOT / "trtreg" / "sdk" / "include"
 
 Key = manifest.CreatorKey
+
+sys.path.insert(0, str(Path(__file__).parent))  # catalogues
+
+
+@pytest.fixture(autouse=True)
+def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let no test ask the indexes of whoever runs it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
+    monkeypatch.delenv("TRTREG_INDEX", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +95,43 @@ def describe(library: bytes, keys: Sequence[Key], name: str = "trtplugin-test") 
             ),
         ),
     )
+
+
+@pytest.fixture
+def catalogue_line() -> Callable[..., str]:
+    """Make a line of an index's catalogue; `creators` are those of the library, the other changes those of the line."""
+    from trtreg.index import catalogue
+    from trtreg.index.core_metadata import CoreMetadata
+
+    def catalogue_line(
+        project: str, version: str = "1.0", creators: Sequence[manifest.Creator] = (), **changes: object
+    ) -> str:
+        described = describe(b"", (), project)
+        described = replace(described, library=replace(described.library, creators=tuple(creators)))
+        data = json.loads(
+            "{"
+            + catalogue.entry(
+                described,
+                CoreMetadata(name=project, version=version, summary="", requires_python="", requires=("trtreg>=0.1",)),
+            )
+        )
+        machine = changes.get("machine", "x86_64")
+        file = f"{project.replace('-', '_')}-{version}-py3-none-manylinux_2_28_{machine}.whl"
+        first = {
+            "project": project,
+            "version": version,
+            "file": file,
+            "url": f"files/{project}/{file}",
+            "sha256": hashlib.sha256(file.encode()).hexdigest(),
+            "size": 1873344,
+            "uploaded": "2026-11-21T03:00:00Z",
+            "requires_python": ">=3.10",
+            "yanked": False,
+            "status": "active",
+        }
+        return json.dumps({**first, **data, **changes}, separators=(",", ":"))
+
+    return catalogue_line
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_clang_format():
 def test_workflows():
     # No ShellCheck and no pyflakes, whether or not the machine has them.
     workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-    assert {path.stem for path in workflows} >= {"tests", "wheels", "release"}
+    assert {path.stem for path in workflows} >= {"tests", "wheels", "release", "index"}
     check("actionlint", "-shellcheck=", "-pyflakes=", *workflows)
 
 

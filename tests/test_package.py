@@ -27,6 +27,19 @@ def test_the_version_is_pyprojects():
     assert re.search(r'^version = "(.*)"$', text, re.MULTILINE)[1] == trtreg.__version__
 
 
+# What only commands that read indexes need.
+OF_INDEXES = ("requests", "urllib3", "sqlite3", "ssl", "http.client", "tomllib", "tomli")
+
+
+def test_list_is_light(run_python):
+    code = f"""
+import sys, trtreg.cli
+trtreg.cli.main(["list", "--json"])
+print([name for name in {(*HEAVY, *OF_INDEXES)} if name in sys.modules], file=sys.stderr)
+"""
+    assert run_python(code).stderr == "[]\n"
+
+
 def test_importing_is_light(run_python):
     code = f"import sys, trtreg; print([name for name in {HEAVY} if name in sys.modules])"
     assert run_python(code).stdout == "[]\n"

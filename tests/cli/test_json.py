@@ -3,6 +3,7 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
+from catalogues import catalogue, op, release
 
 from trtreg import errors
 
@@ -60,6 +61,36 @@ def test_scan(cli, all_kinds, save_model):
     assert document["nodes"][2]["nearest"] == ["TrtregTestIdentity"]
 
 
+def test_scan_against_an_index(cli, all_kinds, save_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    item = op("Foo", fields=[["axis", "int32", 1]])
+    (tmp_path / "catalogue.json").write_bytes(
+        catalogue(release("a", ops=[item]), release("b", ops=[item], glibc="9.9"))
+    )
+    model = save_model('a = TrtregTestIdentity (x) y = Foo <axes = "x", axis = "x"> (a)')
+    _, out, _ = cli("scan", model, "--json", "--index", tmp_path)
+    document = check("scan", out)
+    offers = [
+        (o["package"], o["package_version"], o["fits"], len(o["reasons"])) for o in document["nodes"][1]["offers"]
+    ]
+    assert offers == [("a", "1.0", True, 0), ("b", "1.0", False, 1)]
+    assert [(f["kind"], f["fatal"]) for f in document["nodes"][1]["faults"]] == [("unknown", False), ("type", True)]
+    (index,) = document["indexes"]
+    assert (index["url"], index["stale"], index["releases"]) == (f"{tmp_path.as_uri()}/", False, 2)
+
+
+def test_search(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "catalogue.json").write_bytes(catalogue(release("a"), release("b", glibc="9.9", uploaded=None)))
+    for arguments in (["plugin"], ["--op", "Foo"]):
+        code, out, _ = cli("search", *arguments, "--json", "--index", tmp_path)
+        document = check("search", out)
+        assert code == 0
+        assert [(p["package"], p["fits"]) for p in document["packages"]] == [("a", True), ("b", False)]
+    _, out, _ = cli("search", "--op", "Fooo", "--json", "--index", tmp_path)
+    assert check("search", out)["nearest"] == ["Foo"]
+
+
 def test_doctor(cli, all_kinds):
     code, out, _ = cli("doctor", "--json")
     document = check("doctor", out)
@@ -68,7 +99,7 @@ def test_doctor(cli, all_kinds):
     assert {"trtreg", "python", "platform", "driver", "nvcc"} <= {fact["key"] for fact in document["facts"]}
 
 
-@pytest.mark.parametrize("name", ["list", "info", "scan", "doctor"])
+@pytest.mark.parametrize("name", ["list", "info", "scan", "search", "doctor"])
 def test_the_schemas_allow_nothing_else(name):
     """Else a field could be added without anybody noticing."""
     schema = load(name)

@@ -8,7 +8,19 @@ from trtreg import __version__, cli, errors
 from trtreg.cli import _parser, _terminal
 from trtreg.cli import list as list_command
 
-COMMANDS = ("list", "info", "scan", "onnx2trt", "doctor", "completion")
+COMMANDS = (
+    "list",
+    "info",
+    "scan",
+    "install",
+    "upgrade",
+    "uninstall",
+    "lock",
+    "sync",
+    "onnx2trt",
+    "doctor",
+    "completion",
+)
 
 
 def test_help_has_every_command_and_exit_code(capsys):
