@@ -43,7 +43,7 @@ def check_nodes(report: ScanReport, registered: Collection[CreatorKey]) -> None:
 
 
 def describe(nodes: Iterable[PluginNode]) -> list[str]:
-    """Say where the nodes are, why they are not provided, and what to do: one line for all of which the same is true."""
+    """Say where the nodes are, why they are not provided, and what to do: one line for all that share these."""
     groups: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         place = f" in {' > '.join(node.where)}" if node.where else ""

@@ -26,10 +26,8 @@ def test_what_is_missing_ends_with_a_code(cli, identity, save_model):
 def test_many_nodes_are_told_in_one_line(cli, save_model):
     nodes = " ".join(f"[n{i}] y{i} = Zzzz (x)" for i in range(9))
     _, out, _ = cli("scan", save_model(f"{nodes} y = Add (y0, y1)"))
-    assert [line for line in out.splitlines() if "no installed plugin" in line] == [
-        "- nodes 'n0', 'n1', 'n2' and 6 more (Zzzz): no installed plugin has it, and TensorRT's parser does not know it;"
-        " install a plugin package that has it"
-    ]
+    (line,) = [line for line in out.splitlines() if "no installed plugin" in line]
+    assert line.startswith("- nodes 'n0', 'n1', 'n2' and 6 more (Zzzz): no installed plugin has it")
 
 
 def test_a_native_name_is_told(cli, save_model):
