@@ -146,14 +146,14 @@ def project(number: int, count: int, projects: int) -> list[dict[str, Any]]:
 def _nothing(_: Path) -> dict[str, Any]:
     """Import only: the floor of the memory."""
     started = time.perf_counter()
-    from trtreg import catalogue, offers  # noqa: F401, PLC0415 - what is timed
+    from trtreg.packages import catalogue, offers  # noqa: F401, PLC0415 - what is timed
 
     return {"seconds": time.perf_counter() - started}
 
 
 def _open(folder: Path, **options: Any) -> Any:
-    from trtreg import catalogue  # noqa: PLC0415
-    from trtreg.settings import Index, Settings  # noqa: PLC0415
+    from trtreg.packages import catalogue  # noqa: PLC0415
+    from trtreg.packages.settings import Index, Settings  # noqa: PLC0415
 
     settings = Settings(indexes=(Index(name="bench", url=f"{folder.as_uri()}/"),))
     return catalogue.open_all(settings, folder=folder / "cache", **options)
@@ -177,7 +177,7 @@ def _queries(folder: Path) -> dict[str, Any]:
     from trtreg.environment import Environment  # noqa: PLC0415
     from trtreg.flavour import Flavour  # noqa: PLC0415
     from trtreg.manifest import CreatorKey  # noqa: PLC0415
-    from trtreg.offers import Shelf  # noqa: PLC0415
+    from trtreg.packages.offers import Shelf  # noqa: PLC0415
 
     here = Environment(flavour=Flavour.RTX, tensorrt_version="1.7.1", machine="x86_64", glibc="2.36")
     found = _open(folder, offline=True)

@@ -6,14 +6,15 @@ import onnx
 import onnx.parser
 import pytest
 
-from trtreg import catalogue, environment
+from trtreg import environment
 from trtreg.errors import ManifestError
 from trtreg.flavour import Flavour
 from trtreg.manifest import Creator, CreatorKey, Field, Sdk
 from trtreg.model import read
+from trtreg.packages import catalogue
+from trtreg.packages.settings import Index, Settings
 from trtreg.parsing import describe
 from trtreg.scan import Status, scan, scan_model
-from trtreg.settings import Index, Settings
 
 HERE = environment.Environment(flavour=Flavour.RTX, tensorrt_version="1.7.1", machine="x86_64", glibc="2.36")
 KEYS = (

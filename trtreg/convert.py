@@ -18,9 +18,9 @@ from trtreg.scan import scan_model
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from trtreg.catalogue import Catalogues
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import InstalledTensorRT, Message
+    from trtreg.packages.catalogue import Catalogues
     from trtreg.progress import OnProgress
 
 __all__ = ["onnx2trt"]
@@ -197,7 +197,7 @@ class _Build:
 
 def _cached_catalogues() -> Catalogues | None:
     """What is in the cache, to name the package that a model lacks: a conversion never asks the network."""
-    from trtreg import catalogue
+    from trtreg.packages import catalogue
 
     return catalogue.cached()
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import Message
-    from trtreg.offers import Offer
+    from trtreg.packages.offers import Offer
     from trtreg.scan import PluginNode
 
 __all__ = ["check_nodes", "describe", "import_model", "with_named_nodes"]

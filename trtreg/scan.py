@@ -17,11 +17,11 @@ from trtreg.scan_report import PluginNode, ScanReport, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from trtreg.catalogue import Catalogues
     from trtreg.discovery import InstalledPlugin
     from trtreg.environment import Environment
     from trtreg.manifest import Creator, CreatorKey
-    from trtreg.offers import Offer, Shelf
+    from trtreg.packages.catalogue import Catalogues
+    from trtreg.packages.offers import Offer, Shelf
 
 __all__ = ["PluginNode", "ScanReport", "Status", "candidates", "needed_keys", "scan", "scan_model"]
 
@@ -151,7 +151,7 @@ class _Shop:
         opened = None if self._catalogues is None else self._catalogues()
         if opened is None:
             return None
-        from trtreg.offers import Shelf
+        from trtreg.packages.offers import Shelf
 
         return Shelf(opened, self._environment)
 

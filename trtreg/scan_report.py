@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from trtreg.attributes import Fault
     from trtreg.discovery import InstalledPlugin
     from trtreg.manifest import CreatorKey
-    from trtreg.offers import Offer
+    from trtreg.packages.offers import Offer
 
 __all__ = ["PluginNode", "ScanReport", "Status"]
 

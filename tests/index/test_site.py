@@ -76,7 +76,7 @@ def test_the_catalogue_fits_its_schema(publisher, make, wheels, site):
 
 
 def test_the_client_reads_the_catalogue(publisher, make, wheels, site):
-    release_module = pytest.importorskip("trtreg.release")
+    release_module = pytest.importorskip("trtreg.packages.release")
     make()
     publisher.build([wheels])
     (data,) = releases(site)

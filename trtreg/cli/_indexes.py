@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from trtreg.catalogue import Catalogues, State
-    from trtreg.download import OnProgress
+    from trtreg.packages.catalogue import Catalogues, State
+    from trtreg.packages.download import OnProgress
 
 __all__ = ["add_options", "age", "as_json", "describe", "open_catalogues", "progress", "warn"]
 
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def open_catalogues(arguments: argparse.Namespace) -> Catalogues:
     """Open what the options and the settings name; a warning for each index that only the cache speaks for."""
-    from trtreg import catalogue, settings
+    from trtreg.packages import catalogue, settings
 
     chosen = settings.read(arguments.index, no_index=arguments.no_index)
     with progress("catalogue") as on_progress:

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from trtreg.catalogue import Catalogues
     from trtreg.discovery import InstalledPlugin
     from trtreg.manifest import CreatorKey
-    from trtreg.release import Release
-    from trtreg.resolve import Choice, Kept, PassedOver, Plan, Target, Wanted
+    from trtreg.packages.catalogue import Catalogues
+    from trtreg.packages.release import Release
+    from trtreg.packages.resolve import Choice, Kept, PassedOver, Plan, Target, Wanted
+    from trtreg.packages.wheels import Fetched, Wheel
     from trtreg.scan import ScanReport
-    from trtreg.wheels import Fetched, Wheel
 
 __all__ = [
     "Indexes",
@@ -104,7 +104,8 @@ class Indexes:
 
 def facts() -> tuple[Target, tuple[InstalledPlugin, ...]]:
     """What plugins are chosen for, and the installed ones."""
-    from trtreg import _release_fit, discovery
+    from trtreg import discovery
+    from trtreg.packages import _release_fit
 
     return _release_fit.read(), discovery.discover()
 
@@ -117,8 +118,8 @@ def of_models(
     preferred: Sequence[str],
 ) -> tuple[list[ScanReport], tuple[Wanted, ...]]:
     """Scan the models, and name a package for each op that nothing installed provides."""
-    from trtreg import providers
     from trtreg.errors import UnsupportedNodesError
+    from trtreg.packages import providers
     from trtreg.scan import Status, scan
 
     reports = [scan(model, plugins=installed, environment=target.environment) for model in models]
@@ -177,7 +178,7 @@ def action(  # the keys are those of the schema
     kind: str, package: str, version: str, *, wheel: Wheel | None = None, replaces: str | None = None
 ) -> dict[str, Any]:
     """One action as JSON."""
-    from trtreg.settings import public
+    from trtreg.packages.settings import public
 
     return {
         "action": kind,
@@ -199,7 +200,8 @@ def carry_out(
     actions: list[dict[str, Any]], wheels: Iterable[Wheel], arguments: argparse.Namespace, target: Target
 ) -> Outcome:
     """Fetch, check and install the wheels, unless it is a dry run."""
-    from trtreg import discovery, install, installer
+    from trtreg import discovery
+    from trtreg.packages import install, installer
 
     wanted = [*wheels]
     if not wanted:
@@ -216,7 +218,7 @@ def carry_out(
 
 def fetch(wanted: Iterable[Wheel], *, offline: bool) -> list[Fetched]:
     """Get the wheels, telling of each that is not in the cache."""
-    from trtreg import wheels
+    from trtreg.packages import wheels
 
     fetched = []
     for wheel in wanted:
@@ -229,7 +231,7 @@ def fetch(wanted: Iterable[Wheel], *, offline: bool) -> list[Fetched]:
 
 
 def chosen(choice: Choice) -> dict[str, Any]:
-    from trtreg.wheels import Wheel
+    from trtreg.packages.wheels import Wheel
 
     release = choice.release
     wheel = Wheel.of(release)

@@ -34,8 +34,8 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Plan, fetch, install."""
-    from trtreg import resolve
-    from trtreg.wheels import Wheel
+    from trtreg.packages import resolve
+    from trtreg.packages.wheels import Wheel
 
     if not arguments.names and not arguments.models:
         raise SettingError("Nothing is asked for", expected="names of packages, or --for MODEL")

@@ -19,7 +19,7 @@ from trtreg.errors import LockFileError
 if TYPE_CHECKING:
     import argparse
 
-    from trtreg.resolve import Plan, Wanted
+    from trtreg.packages.resolve import Plan, Wanted
 
 __all__ = ["configure_parser", "execute"]
 
@@ -36,7 +36,8 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Plan, and write it down."""
-    from trtreg import lock, output, resolve
+    from trtreg import output
+    from trtreg.packages import lock, resolve
 
     lock.check_name(arguments.output)
     output.check_writable(arguments.output)
@@ -80,7 +81,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _pins(plan: Plan) -> list[Wanted]:
-    from trtreg import resolve
+    from trtreg.packages import resolve
 
     pairs = [(choice.release.project, choice.release.version) for choice in plan.choices]
     pairs += [(kept.project, kept.version) for kept in plan.kept]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from trtreg.catalogue import Catalogues, State
-    from trtreg.offers import Offer
+    from trtreg.packages.catalogue import Catalogues, State
+    from trtreg.packages.offers import Offer
     from trtreg.scan import PluginNode, ScanReport
 
 __all__ = ["configure_parser", "execute"]

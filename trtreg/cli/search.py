@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from trtreg.catalogue import Catalogues
-    from trtreg.offers import Offer, Shelf
+    from trtreg.packages.catalogue import Catalogues
+    from trtreg.packages.offers import Offer, Shelf
 
 __all__ = ["configure_parser", "execute"]
 
@@ -41,7 +41,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print a table of what was found."""
-    from trtreg.offers import Shelf
+    from trtreg.packages.offers import Shelf
 
     words = " ".join(arguments.words).split()
     if bool(words) == bool(arguments.op):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trtreg.discovery import InstalledPlugin
-    from trtreg.wheels import Fetched
+    from trtreg.packages.wheels import Fetched
 
 __all__ = ["configure_parser", "execute"]
 
@@ -33,7 +33,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Fetch every wheel, compare with what is installed, install what differs."""
-    from trtreg import install, installer, lock
+    from trtreg.packages import install, installer, lock
 
     wanted = lock.read(arguments.file)
     target, plugins = _installation.facts()
@@ -84,7 +84,7 @@ def _compare(
 
 
 def _is_same(fetched: Fetched, plugins: Sequence[InstalledPlugin]) -> bool:
-    from trtreg.wheels import sha256
+    from trtreg.packages.wheels import sha256
 
     for plugin in plugins:
         path = plugin.library_path
@@ -96,6 +96,6 @@ def _is_same(fetched: Fetched, plugins: Sequence[InstalledPlugin]) -> bool:
 
 
 def _normalised(plugin: InstalledPlugin) -> str:
-    from trtreg.release import normalised
+    from trtreg.packages.release import normalised
 
     return normalised(plugin.distribution)

@@ -25,7 +25,8 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Uninstall."""
-    from trtreg import discovery, install, installer
+    from trtreg import discovery
+    from trtreg.packages import install, installer
 
     plugins = {plugin.distribution: plugin for plugin in map(discovery.find, arguments.names)}
     found = installer.find()

@@ -28,8 +28,9 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Plan, fetch, install."""
-    from trtreg import discovery, resolve
-    from trtreg.wheels import Wheel
+    from trtreg import discovery
+    from trtreg.packages import resolve
+    from trtreg.packages.wheels import Wheel
 
     target, installed = _installation.facts()
     wanted = [resolve.wish(text) for text in arguments.names]

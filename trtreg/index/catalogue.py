@@ -49,7 +49,7 @@ def entry(manifest: Manifest, metadata: CoreMetadata) -> str:
 
 def check(entry: str, name: Name, requires_python: str) -> None:
     """Read the line as a client will: CatalogueError now, for one bad line makes clients refuse the whole catalogue."""
-    from trtreg.release import Release
+    from trtreg.packages.release import Release
 
     row = Row(
         project=name.project,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from weakref import finalize
 
 from trtreg.errors import CatalogueError
-from trtreg.release import OWN, Release
+from trtreg.packages.release import OWN, Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
 import pytest
 
-from trtreg import settings
 from trtreg.errors import IndexSettingError
-from trtreg.settings import Index
+from trtreg.packages import settings
+from trtreg.packages.settings import Index
 
 
 @pytest.fixture

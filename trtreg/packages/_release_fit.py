@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trtreg.environment import Environment
     from trtreg.manifest import CreatorKey
-    from trtreg.release import Release
+    from trtreg.packages.release import Release
 
 __all__ = ["Obstacle", "Target", "Wanted", "obstacles", "preference", "read"]
 

@@ -11,7 +11,7 @@ from trtreg import compatibility, environment
 from trtreg.errors import CatalogueError
 from trtreg.flavour import Flavour
 from trtreg.manifest import Creator, CreatorKey, Field
-from trtreg.release import Release, normalised
+from trtreg.packages.release import Release, normalised
 
 BASE = "https://host.example/site/catalogue.json"
 FULL = release(

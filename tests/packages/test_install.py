@@ -421,7 +421,7 @@ def test_an_interruption_puts_things_back(pip_room, market):
     pip_room.trtreg("install", "trtplugin-a", "--index", market.url)
     market.add("trtplugin-a", "1.1", "A", requires=["helper"])
     patch = """
-from trtreg.installer import Installer
+from trtreg.packages.installer import Installer
 def interrupted(*_):
     raise KeyboardInterrupt
 Installer.install_requirements = interrupted
@@ -437,7 +437,7 @@ def test_where_nothing_can_be_put_back_it_says_what_there_is(pip_room, market):
     market.add("trtplugin-a", "1.0", "A", requires=["nowhere-to-be-had"])
     patch = """
 from trtreg.errors import InstallerError
-from trtreg.installer import Installer
+from trtreg.packages.installer import Installer
 def broken(*_):
     raise InstallerError("no")
 Installer.uninstall = broken
@@ -472,7 +472,7 @@ def test_a_wheel_that_changes_after_it_was_verified(room, market):
     """The installer looks at the hash once more."""
     market.add("trtplugin-a", "1.0", "A")
     patch = """
-from trtreg import install
+from trtreg.packages import install
 def check(fetched, *_):
     data = fetched[0].path.read_bytes()
     fetched[0].path.write_bytes(data[:-2] + b"\\1\\0?")  # with a comment, it is as good an archive

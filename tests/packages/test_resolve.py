@@ -13,13 +13,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, sys_tags
 from packaging.version import Version
 
-from trtreg import _release_fit, compatibility, discovery, errors, manifest, providers, resolve
-from trtreg._release_fit import Target, Wanted
+from trtreg import compatibility, discovery, errors, manifest
 from trtreg.environment import Environment, Gpu
 from trtreg.flavour import Flavour
 from trtreg.manifest import CreatorKey
-from trtreg.release import Release
-from trtreg.resolve import wish
+from trtreg.packages import _release_fit, providers, resolve
+from trtreg.packages._release_fit import Target, Wanted
+from trtreg.packages.release import Release
+from trtreg.packages.resolve import wish
 
 MACHINE = Environment(
     flavour=Flavour.RTX,

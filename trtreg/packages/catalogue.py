@@ -11,19 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trtreg import _catalogue_cache as cache
-from trtreg import settings as settings_
 from trtreg.errors import IndexSettingError, TrtregError
-from trtreg.release import Release, normalised
+from trtreg.packages import _catalogue_cache as cache
+from trtreg.packages import settings as settings_
+from trtreg.packages.release import Release, normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from trtreg.download import Limits, OnProgress
     from trtreg.manifest import CreatorKey
-    from trtreg.settings import Index, Settings
+    from trtreg.packages.download import Limits, OnProgress
+    from trtreg.packages.settings import Index, Settings
 
 __all__ = ["Catalogues", "Project", "Release", "State", "cached", "open_all"]
 

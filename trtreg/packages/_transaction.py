@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trtreg import _site
 from trtreg.errors import TrtregError
+from trtreg.packages import _site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from trtreg.installer import Installer
+    from trtreg.packages.installer import Installer
 
 __all__ = ["restored_on_failure"]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trtreg import _release_fit
-from trtreg._release_fit import Wanted
+from trtreg.packages import _release_fit
+from trtreg.packages._release_fit import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from trtreg._release_fit import Target
-    from trtreg.catalogue import Catalogues
     from trtreg.environment import Environment
     from trtreg.manifest import Creator, CreatorKey
-    from trtreg.release import Release
+    from trtreg.packages._release_fit import Target
+    from trtreg.packages.catalogue import Catalogues
+    from trtreg.packages.release import Release
 
 __all__ = ["Offer", "Shelf", "best"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from trtreg import _sources
-from trtreg._sources import Limits, Source, allowed
 from trtreg.errors import DownloadError, DownloadMismatchError, OutputError
-from trtreg.settings import public
+from trtreg.packages import _sources
+from trtreg.packages._sources import Limits, Source, allowed
+from trtreg.packages.settings import public
 
 __all__ = ["Downloaded", "Limits", "OnProgress", "allowed", "download", "fetch"]
 

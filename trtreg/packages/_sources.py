@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 from trtreg.errors import DownloadError, NotOnServerError, TLSError
-from trtreg.settings import public
+from trtreg.packages.settings import public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

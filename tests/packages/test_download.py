@@ -7,8 +7,8 @@ import pytest
 import trustme
 from catalogues import serve
 
-from trtreg.download import Limits, allowed, download, fetch
 from trtreg.errors import DownloadError, DownloadMismatchError, NotOnServerError, OutputError, TLSError
+from trtreg.packages.download import Limits, allowed, download, fetch
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -15,15 +15,16 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from trtreg import _site, _transaction, compatibility, conflicts, discovery
+from trtreg import compatibility, discovery
 from trtreg.errors import IncompatiblePluginError, InstallerError
+from trtreg.packages import _site, _transaction, conflicts
 
 if TYPE_CHECKING:
     from trtreg.discovery import InstalledPlugin
     from trtreg.environment import Environment
-    from trtreg.installer import Installer
     from trtreg.manifest import CreatorKey
-    from trtreg.wheels import Fetched
+    from trtreg.packages.installer import Installer
+    from trtreg.packages.wheels import Fetched
 
 __all__ = ["OnStep", "apply", "check", "uninstall"]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from packaging.utils import canonicalize_name
 
-from trtreg import _release_fit
-from trtreg._release_fit import Target, Wanted
 from trtreg.errors import AmbiguousProviderError, NoFittingReleaseError, UnsupportedNodesError
 from trtreg.manifest import CreatorKey
+from trtreg.packages import _release_fit
+from trtreg.packages._release_fit import Target, Wanted
 
 if TYPE_CHECKING:
     from trtreg.discovery import InstalledPlugin
-    from trtreg.release import Release
-    from trtreg.resolve import Similar
+    from trtreg.packages.release import Release
+    from trtreg.packages.resolve import Similar
     from trtreg.scan import PluginNode
 
 __all__ = ["Need", "Providing", "choose", "needs"]

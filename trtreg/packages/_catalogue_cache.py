@@ -9,15 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from trtreg import _catalogue_store as stores
-from trtreg.download import Limits, fetch
 from trtreg.errors import CatalogueError, DownloadError, NotCachedError, OutputError, TrtregError
+from trtreg.packages import _catalogue_store as stores
+from trtreg.packages.download import Limits, fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trtreg.download import OnProgress
-    from trtreg.settings import Index
+    from trtreg.packages.download import OnProgress
+    from trtreg.packages.settings import Index
 
 __all__ = ["MAX_AGE", "Cached", "obtain"]
 

@@ -14,18 +14,19 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from trtreg import _release_fit, compatibility, conflicts
-from trtreg._release_fit import Obstacle, Target, Wanted
+from trtreg import compatibility
 from trtreg.errors import (
     NoFittingReleaseError,
     SettingError,
     UnknownPackageError,
 )
+from trtreg.packages import _release_fit, conflicts
+from trtreg.packages._release_fit import Obstacle, Target, Wanted
 
 if TYPE_CHECKING:
     from trtreg.discovery import InstalledPlugin
     from trtreg.manifest import CreatorKey
-    from trtreg.release import Release
+    from trtreg.packages.release import Release
 
 __all__ = [
     "Choice",

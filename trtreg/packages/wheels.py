@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-    from trtreg.download import OnProgress
     from trtreg.manifest import Manifest
-    from trtreg.release import Release
+    from trtreg.packages.download import OnProgress
+    from trtreg.packages.release import Release
 
 __all__ = ["Fetched", "Wheel", "cached", "fetch", "inspect", "sha256"]
 
@@ -137,7 +137,7 @@ class _Inside(Distribution):
 
 
 def _place(wheel: Wheel) -> Path:
-    from trtreg import settings
+    from trtreg.packages import settings
 
     # Both come from an index: they must not lead elsewhere.
     if not re.fullmatch(r"[0-9a-f]{64}", wheel.sha256):
@@ -148,8 +148,8 @@ def _place(wheel: Wheel) -> Path:
 
 
 def _download(wheel: Wheel, on_progress: OnProgress | None) -> Path:
-    from trtreg import download
     from trtreg.errors import OutputError
+    from trtreg.packages import download
 
     path = _place(wheel)
     try:

@@ -15,7 +15,7 @@ from trtreg.errors import EnvironmentLockedError, InstallerError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from trtreg.wheels import Fetched
+    from trtreg.packages.wheels import Fetched
 
 __all__ = ["Installer", "find"]
 

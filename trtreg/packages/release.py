@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
 from urllib.parse import unquote, urljoin, urlsplit
 
 from trtreg._json_table import Table, UnexpectedJSONError
-from trtreg.download import allowed
 from trtreg.errors import CatalogueError
 from trtreg.manifest import Creator, CreatorKey, Field, Library, Manifest
+from trtreg.packages.download import allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

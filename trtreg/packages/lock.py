@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from trtreg.errors import LockFileError, MissingExtraError
-from trtreg.wheels import Wheel
+from trtreg.packages.wheels import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from trtreg.release import Release
-    from trtreg.resolve import Target
+    from trtreg.packages.release import Release
+    from trtreg.packages.resolve import Target
 
 __all__ = ["check_name", "read", "render", "write"]
 
@@ -88,7 +88,7 @@ def _package(pylock: Any, release: Release, folder: Path, site: str | None) -> A
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
-    from trtreg.settings import public
+    from trtreg.packages.settings import public
 
     local = urlsplit(release.url).scheme == "file"
     place = {"path": _relative(release.url, folder)} if local else {"url": public(release.url)}

@@ -7,9 +7,10 @@ import zipfile
 
 import pytest
 
-from trtreg import errors, lock, wheels
-from trtreg.release import Release
-from trtreg.wheels import Wheel
+from trtreg import errors
+from trtreg.packages import lock, wheels
+from trtreg.packages.release import Release
+from trtreg.packages.wheels import Wheel
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,7 @@ def release(url="https://name:secret@plugins.example/files/trtplugin_a-1.0-py3-n
 
 @pytest.fixture
 def target():
-    from trtreg import _release_fit
+    from trtreg.packages import _release_fit
 
     return _release_fit.read()
 

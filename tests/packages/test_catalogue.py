@@ -11,8 +11,6 @@ import pytest
 from catalogues import catalogue as text_of
 from catalogues import op, release, serve
 
-from trtreg import catalogue
-from trtreg.download import Limits
 from trtreg.errors import (
     CatalogueError,
     DownloadError,
@@ -22,7 +20,9 @@ from trtreg.errors import (
     OutputError,
 )
 from trtreg.manifest import CreatorKey
-from trtreg.settings import Index, Settings
+from trtreg.packages import catalogue
+from trtreg.packages.download import Limits
+from trtreg.packages.settings import Index, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -159,7 +159,8 @@ class TestCache:
 
         server.answer(answer)
         code = (
-            "import sys; from pathlib import Path; from trtreg import catalogue; from trtreg.settings import *\n"
+            "import sys; from pathlib import Path; from trtreg.packages import catalogue\n"
+            "from trtreg.packages.settings import *\n"
             "s = Settings(indexes=(Index(name='i', url=sys.argv[1]),))\n"
             "for _ in range(5):\n"
             "    with catalogue.open_all(s, folder=Path(sys.argv[2]), refresh=True) as c:\n"

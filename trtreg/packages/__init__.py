@@ -1,0 +1,1 @@
+"""Plugin packages on their way here: catalogues of indexes, the choice of a release, the installer, locks."""
