@@ -211,7 +211,7 @@ class TestCatalogues:
         (offer,) = node.offers
         assert (node.status, offer.release.version, offer.fits) == (Status.MISSING, "1.0", True)
         assert str(offer) == "p 1.0 (index here)"
-        assert "p 1.0 (index here) has it: `trtreg install p`" in describe(node)
+        assert "p 1.0 (index here) has it: `trtreg install p`" in describe([node])[0]
 
     def test_a_finished_release_goes_before_a_candidate(self, opened):
         releases = [catalogues.release("p", version) for version in ("1.0", "2.0rc1")]
@@ -225,15 +225,15 @@ class TestCatalogues:
         (node,) = self.scanned("y = Foo (x)", [], opened(bad)).nodes
         (offer,) = node.offers
         assert not offer.fits
-        assert "p 1.0 (index here) has it, and does not fit: " in describe(node)
-        assert "mips" in describe(node)
-        assert ">=9" in describe(node)
+        assert "p 1.0 (index here) has it, and does not fit: " in describe([node])[0]
+        assert "mips" in describe([node])[0]
+        assert ">=9" in describe([node])[0]
 
     def test_those_that_fit_come_first(self, opened):
         bad, good = catalogues.release("a", machine="mips"), catalogues.release("b")
         (node,) = self.scanned("y = Foo (x)", [], opened(bad, good)).nodes
         assert [(o.release.project, o.fits) for o in node.offers] == [("b", True), ("a", False)]
-        assert "mips" not in describe(node)
+        assert "mips" not in describe([node])[0]
 
     @pytest.mark.parametrize(
         "changes", [{"yanked": ""}, {"status": "quarantined"}, {"file": "p-1.0-py3-none-win_amd64.whl"}]
