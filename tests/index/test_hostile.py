@@ -222,6 +222,17 @@ def test_what_would_spoil_the_catalogue_for_all_clients(publisher, wheels, make,
     assert where in said
 
 
+@pytest.mark.parametrize(("parts", "where"), [*UNLISTABLE, ({"version": f"1.0+{'a' * 200}"}, "version")])
+def test_a_release_like_a_sound_one_before_is_checked_too(publisher, wheels, make, parts, where):
+    sound = make("trtplugin-one", "0.1")
+    path = pack(wheels / FILE.replace("1.0", parts.get("version", "1.0")), contents(**parts))
+    report = publisher.build([wheels])
+    assert report.added == [sound.name]
+    assert [one.path for one in report.refused] == [str(path)]
+    assert "a catalogue cannot list it" in report.refused[0].reason
+    assert where in report.refused[0].reason
+
+
 def test_a_manifest_for_another_machine(publisher, wheels, make):
     path = make(tag="py3-none-manylinux_2_28_aarch64")
     assert "for x86_64" in refusal(publisher, wheels, make, path)

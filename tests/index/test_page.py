@@ -96,6 +96,17 @@ def test_changes_are_merged_as_if_all_had_been_written_at_once(tmp_path, project
     assert plugins(once)["trtplugin-c"]["version"] == "2.0"
 
 
+def test_a_page_made_anew_has_nothing_of_the_one_before(tmp_path, projects):
+    anew, fresh = tmp_path / "anew", tmp_path / "fresh"
+    page.write(anew, PageConfig(), projects)
+    page.write(fresh, PageConfig(), projects[:1])
+    with page.Changes(anew, anew=True) as changes:
+        changes.add(*projects[0])
+        changes.publish(PageConfig())
+    assert {name: tree(anew)[name] for name in tree(fresh)} == tree(fresh)
+    assert not (anew / ".trtreg" / "page").exists()
+
+
 def test_the_same_change_twice_writes_nothing(site, projects):
     page.write(site, PageConfig(), projects)
     times = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
@@ -233,7 +244,7 @@ def test_the_publishers_choice_is_kept(site, make):
     assert plugins(site)["trtplugin-a"]["yanked"] == ""
     # A choice alone is a change, and one that a crash has broken off is made up for.
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(page, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(page.Changes, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             Publisher(site, config=PageConfig(title="Theirs")).build()
     Publisher(site).build()

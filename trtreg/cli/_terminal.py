@@ -50,7 +50,8 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print a document for programs."""
-    print(json.dumps(document, indent=2))
+    json.dump(document, sys.stdout, indent=2)  # piece by piece: a list of 100,000 files need not be one string
+    print()
 
 
 def print_line(text: str) -> None:

@@ -7,6 +7,7 @@ as bytes from the catalogue before. The schema is `schema/catalogue.schema.json`
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from trtreg.index.ledger import Row
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from trtreg.index.ledger import Project
     from trtreg.index.wheels import Name
     from trtreg.manifest import Creator, Field, Manifest
+    from trtreg.packages.release import Release
 
-__all__ = ["check", "entry", "lines", "merge", "read", "text"]
+__all__ = ["check", "entry", "lines", "merge", "text"]
 
 _HEAD: Final = '{"schema": 1, "releases": [\n'
 _TAIL: Final = "\n]}\n"
 _BETWEEN: Final = ",\n"
 _CHUNK: Final = 1 << 18
+_ANY_URL: Final = "https://index.example/catalogue.json"
 _encode = json.encoder.encode_basestring_ascii  # ASCII only: no reader takes another character for the end of a line
 
 
@@ -51,10 +54,24 @@ def check(entry: str, name: Name, requires_python: str) -> None:
     """Read the line as a client will: CatalogueError now, for one bad line makes clients refuse the whole catalogue."""
     from trtreg.packages.release import Release
 
+    line = _line_to_check(name.project, name.file, name.version, entry, requires_python)
+    Release.parse(line, _ANY_URL, like=_release_like(name.project, entry, requires_python))
+
+
+@lru_cache(maxsize=4)  # wheels come sorted by project
+def _release_like(project: str, entry: str, requires_python: str) -> Release:
+    """Check all but `release.OWN`, which wheels of a project mostly have in common: it is what takes the time."""
+    from trtreg.packages.release import Release
+
+    file = f"{project.replace('-', '_')}-0-py3-none-any.whl"
+    return Release.parse(_line_to_check(project, file, "0", entry, requires_python), _ANY_URL)
+
+
+def _line_to_check(project: str, file: str, version: str, entry: str, requires_python: str) -> object:
     row = Row(
-        project=name.project,
-        file=name.file,
-        version=name.version,
+        project=project,
+        file=file,
+        version=version,
         size=0,
         sha256="0" * 64,
         metadata_sha256="",
@@ -63,8 +80,7 @@ def check(entry: str, name: Name, requires_python: str) -> None:
         yanked=None,
         entry=entry,
     )
-    data = json.loads(_line(row, Links().from_catalogue(row), "active")) | {"uploaded": None}
-    Release.parse(data, "https://index.example/catalogue.json")
+    return json.loads(_line(row, Links().from_catalogue(row), "active")) | {"uploaded": None}
 
 
 def lines(project: Project, links: Links) -> list[str]:
@@ -111,15 +127,6 @@ def merge(old: BinaryIO, out: BinaryIO, changes: Iterable[tuple[str, list[str]]]
     out.write(_TAIL.encode("ascii"))
 
 
-def read(file: BinaryIO, projects: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Give the lines of some projects, which come sorted."""
-    body = _Body(file)
-    at = body.begin
-    for project in projects:
-        start, at = body.find(project, at)
-        yield project, body.lines(start, at)
-
-
 class _Body:
     """The lines of a catalogue as a range of bytes; the offset `end` lies behind the last line."""
 
@@ -136,11 +143,6 @@ class _Body:
         while end < self.end and _project(found := self._file.readline()) == project:
             end = min(end + len(found), self.end)
         return start, end
-
-    def lines(self, start: int, end: int) -> list[str]:
-        """Read a range of lines."""
-        self._file.seek(start)
-        return [one.rstrip(",\n") for one in self._file.read(end - start).decode("ascii").splitlines()]
 
     def _project_at(self, offset: int) -> str:
         if offset >= self.end:

@@ -163,13 +163,19 @@ class Ledger:
     # -- wheels -----------------------------------------------------------------------------------
 
     def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Add wheels: the columns of a Row, and the identity; their projects become due."""
+        """Add wheels: the columns of a Row, and the identity; their projects become due. `added` names them."""
         rows = list(rows)
         self._db.executemany(
             f"INSERT INTO wheels ({_ROW}, identity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             rows,
         )
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS added (file)")
+        self._db.executemany("INSERT INTO added VALUES (?)", ((row[1],) for row in rows))
         self.owe({row[0] for row in rows})
+
+    def added(self) -> list[str]:
+        """The file names of the wheels that were added since the ledger was opened, sorted."""
+        return [str(file) for (file,) in self._db.execute("SELECT file FROM added ORDER BY file")]
 
     def published(self, identity: str) -> tuple[str, str] | None:
         """The file name and SHA-256 of the published wheel of this identity."""

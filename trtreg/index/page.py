@@ -10,27 +10,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import ExitStack, contextmanager, suppress
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trtreg.errors import MissingExtraError
+from trtreg.index.pages import version_of
+from trtreg.index.tree import STATE, remove_folder, same_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
     from typing import BinaryIO
 
     from trtreg.index.page_config import PageConfig
 
-__all__ = ["is_complete", "write"]
+__all__ = ["Changes", "is_complete", "write"]
 
 _RELEASES: Final = 200  # files of one project that its view can show: the newest
 # The functions that the script offers. Another format of the data has to get other names: see `is_complete`.
 _HEADS: Final = {"plugins": b"trtregPlugins([\n", "releases": b"trtregReleases([\n"}
 _TAIL: Final = b"]);\n"
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _STATIC: Final = ("icon.svg", "page.css", "page.js")
 
 
@@ -44,53 +46,90 @@ def is_complete(site: Path) -> bool:
 
 
 def write(site: Path, config: PageConfig, changes: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Bring the page up to date.
-
-    `changes` has, sorted by name, each project that changed with all lines that the catalogue now has of it, in the
-    catalogue's order; no lines take the project out. Where `is_complete` says no, it has to have all projects. Every
-    file appears whole or not at all, `index.html` last; to do it again with the same changes does no harm.
-    """
-    assets = site / "assets"
-    (assets / "releases").mkdir(parents=True, exist_ok=True)
-    rows = _write_releases(assets / "releases", changes)
-    _merge(assets / "plugins.js", "plugins", {project for project, _ in rows}, rows)
-    for name in _STATIC:
-        _replace(assets / name, [_package_file(f"assets/{name}")])
-    _replace(site / "index.html", _render(config, assets / "plugins.js"))
-
-
-def _write_releases(folder: Path, changes: Iterable[tuple[str, Sequence[str]]]) -> list[tuple[str, bytes]]:
-    """Write the catalogue's lines of each project, and give the projects with the lines of `plugins.js`."""
-    rows: list[tuple[str, bytes]] = []
-    changed: dict[str, set[str]] = {}
-    with ExitStack() as stack:
-        parts: dict[str, BinaryIO] = {}
+    """Bring the page up to date at once; `changes` are the arguments of `Changes.add`."""
+    with Changes(site, anew=not is_complete(site)) as shown:
         for project, lines in changes:
-            shard = hashlib.sha256(project.encode()).hexdigest()[:2]
-            if shard not in parts:
-                part = folder / f".{shard}.part"
-                stack.callback(part.unlink)
-                parts[shard] = stack.enter_context(part.open("w+b"))
-                changed[shard] = set()
-            changed[shard].add(project)
-            parts[shard].writelines(f"{line},\n".encode() for line in lines[-_RELEASES:])
-            rows.append((project, _row(lines, shard) if lines else b""))
-        for shard, part_file in parts.items():
-            part_file.seek(0)
-            _merge(folder / f"{shard}.js", "releases", changed[shard], ((_project(line), line) for line in part_file))
-    return rows
+            shown.add(project, lines)
+        shown.publish(config)
 
 
-def _merge(path: Path, kind: str, changed: set[str], lines: Iterable[tuple[str, bytes]]) -> None:
-    """Write `lines` in place of those that the file has of the projects that changed."""
-    with ExitStack() as stack:
-        kept: Iterator[tuple[str, bytes]] = iter(())
-        if path.is_file():
-            body = islice(stack.enter_context(path.open("rb")), 1, None)
-            named = ((_project(line), line) for line in body if line != _TAIL)
-            kept = (one for one in named if one[0] not in changed)
-        merged = (line for _, line in merge(kept, lines, key=itemgetter(0)))
-        _replace(path, (piece for pieces in ([_HEADS[kind]], merged, [_TAIL]) for piece in pieces))
+class Changes:
+    """The page's new data: collected beside the site while projects come by, then put in place.
+
+    With `anew`, all projects have to come, and what is there is not looked at; it has to be so where `is_complete` says
+    no. Every file appears whole or not at all, `index.html` last; the same changes again do no harm.
+    """
+
+    def __init__(self, site: Path, *, anew: bool) -> None:
+        self._site = site
+        self._anew = anew
+        self._folder = site / STATE / "page"
+        self._parts: dict[str, BinaryIO] = {}  # new lines by shard, each a file from its head on
+        self._rows: list[tuple[str, bytes]] = []  # project and its line of `plugins.js`; none where it is to go
+
+    def __enter__(self) -> Changes:  # noqa: PYI034 - typing has Self since Python 3.11
+        remove_folder(os.fspath(self._folder))
+        self._folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for part in self._parts.values():
+            part.close()
+        remove_folder(os.fspath(self._folder))
+
+    def add(self, project: str, lines: Sequence[str]) -> None:
+        """Take a project that changed, with all lines that the catalogue now has of it, in the catalogue's order.
+
+        Projects come sorted by name; no lines take the project out.
+        """
+        shard = hashlib.sha256(project.encode()).hexdigest()[:2]
+        part = self._parts.get(shard)
+        if part is None:
+            part = self._parts[shard] = (self._folder / f"{shard}.part").open("w+b")
+            part.write(_HEADS["releases"])
+        if lines:
+            part.write(",\n".join([*lines[-_RELEASES:], ""]).encode("ascii"))
+        self._rows.append((project, _row(lines, shard) if lines else b""))
+
+    def publish(self, config: PageConfig) -> None:
+        """Put the data in place, and the page."""
+        assets = self._site / "assets"
+        (assets / "releases").mkdir(parents=True, exist_ok=True)
+        changed = {project for project, _ in self._rows}
+        for shard, part in self._parts.items():
+            self._publish_shard(part, assets / "releases" / f"{shard}.js", changed)
+        self._write(assets / "plugins.js", self._merged("plugins", assets / "plugins.js", changed, self._rows))
+        for name in _STATIC:
+            self._write(assets / name, [_package_file(f"assets/{name}")])
+        self._write(self._site / "index.html", _render(config, assets / "plugins.js"))
+
+    def _publish_shard(self, part: BinaryIO, target: Path, changed: set[str]) -> None:
+        if self._anew or not target.is_file():
+            part.write(_TAIL)
+            part.close()
+            _replace(Path(part.name), target)
+            return
+        part.seek(0)
+        new = ((_project(line), line) for line in islice(part, 1, None))
+        self._write(target, self._merged("releases", target, changed, new))
+
+    def _merged(self, kind: str, old: Path, changed: set[str], new: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+        """Give a file with the new lines in place of those that it has of the projects that changed."""
+        yield _HEADS[kind]
+        if self._anew or not old.is_file():
+            yield from (line for _, line in new)
+        else:
+            with old.open("rb") as file:
+                named = ((_project(line), line) for line in islice(file, 1, None) if line != _TAIL)
+                kept = (one for one in named if one[0] not in changed)
+                yield from (line for _, line in merge(kept, new, key=itemgetter(0)))
+        yield _TAIL
+
+    def _write(self, target: Path, pieces: Iterable[bytes]) -> None:
+        new = self._folder / target.name
+        with new.open("wb") as file:
+            file.writelines(pieces)
+        _replace(new, target)
 
 
 def _project(line: bytes) -> str:
@@ -115,22 +154,22 @@ def _row(lines: Sequence[str], shard: str) -> bytes:
         "sms": newest[0]["sms"],
         "ptx": newest[0]["ptx"],
     }
-    return json.dumps(sums, separators=(",", ":")).encode("ascii") + b",\n"
+    return _encode(sums).encode("ascii") + b",\n"
 
 
 def _newest(lines: Sequence[str]) -> list[dict[str, Any]]:
     """The files of the newest version that is neither withdrawn nor a pre-release, else of the newest of all."""
-    from packaging.version import Version
-
     chosen: list[dict[str, Any]] = []
+    same = ""
     for line in reversed(lines):
+        if chosen and not line.startswith(same):
+            break
         release = json.loads(line)
         if chosen:
-            if release["version"] != chosen[0]["version"]:
-                break
             chosen.append(release)
-        elif release["yanked"] is False and not Version(release["version"]).is_prerelease:
+        elif release["yanked"] is False and not version_of(release["version"]).is_prerelease:
             chosen = [release]
+            same = line[: line.index(',"file":') + 1]  # {"project":"...","version":"...",
     return chosen or [json.loads(lines[-1])]
 
 
@@ -166,26 +205,7 @@ def _package_file(name: str) -> bytes:
     return files("trtreg.index").joinpath(name).read_bytes()
 
 
-def _replace(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file anew under its name, all at once; one that stays the same keeps its time."""
-    with _temporary(path) as temporary:
-        with temporary.open("wb") as file:
-            file.writelines(pieces)
-        if not (path.is_file() and _same(temporary, path)):
-            temporary.replace(path)
-
-
-@contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _same(one: Path, other: Path) -> bool:
-    import filecmp
-
-    return one.stat().st_size == other.stat().st_size and filecmp.cmp(one, other, shallow=False)
+def _replace(new: Path, target: Path) -> None:
+    """Put a new file under its name, all at once; one that stays the same keeps its time."""
+    if not same_bytes(os.fspath(new), os.fspath(target)):
+        new.replace(target)

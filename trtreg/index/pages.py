@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trtreg.index.ledger import Project, Row
 
-__all__ = ["Links", "project_html", "project_json", "root_html", "root_json", "sort"]
+__all__ = ["Links", "project_html", "project_json", "root_html", "root_json", "sort", "version_of"]
 
 _API: Final = "1.4"
 _QUARANTINED: Final = "quarantined"
@@ -43,7 +43,7 @@ class Links:
 
 def sort(rows: list[Row]) -> None:
     """Order the wheels of a project by version, then by file name."""
-    rows.sort(key=lambda row: (_version(row.version), row.file))
+    rows.sort(key=lambda row: (version_of(row.version), row.file))
 
 
 def project_html(project: Project, links: Links) -> str:
@@ -124,7 +124,8 @@ def _escape(text: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _version(text: str) -> Version:
+def version_of(text: str) -> Version:
+    """A version as it compares; most projects have the same ones."""
     from packaging.version import Version
 
     return Version(text)

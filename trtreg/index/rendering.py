@@ -32,21 +32,21 @@ def bring_up_to_date(site: Path, ledger: Ledger, on_progress: OnProgress) -> tup
     if whole and not due and not ledger.setting("page_due"):
         return 0, 0
     stage = tree.Stage(site)
-    links = pages.Links(ledger.setting("packages_url"))
     gone: list[str] = []
     new = site / tree.STATE / "catalogue.json"
     new.unlink(missing_ok=True)
-    changes = _stage_projects(ledger, stage, links, gone, lambda done: on_progress("writing pages", done, due))
-    if whole:
-        with (site / "catalogue.json").open("rb") as old, new.open("xb") as out:
-            catalogue.merge(old, out, changes)
-    else:
-        tree.write(new, catalogue.text(lines for _, lines in changes))
-    stage.add("simple/index.html", pages.root_html(ledger.projects()))
-    stage.add("simple/index.json", pages.root_json(ledger.projects()))
-    stage.publish()
-    with new.open("rb") as file:
-        page.write(site, page_config.from_json(ledger.setting("page")), catalogue.read(file, ledger.due()))
+    with page.Changes(site, anew=not whole) as shown:
+        changes = _stage_projects(ledger, stage, shown, gone, lambda done: on_progress("writing pages", done, due))
+        if whole:
+            with (site / "catalogue.json").open("rb") as old, new.open("xb") as out:
+                catalogue.merge(old, out, changes)
+        else:
+            tree.write(new, catalogue.text(lines for _, lines in changes))
+        names = list(ledger.projects())
+        stage.add("simple/index.html", pages.root_html(names))
+        stage.add("simple/index.json", pages.root_json(names))
+        stage.publish()
+        shown.publish(page_config.from_json(ledger.setting("page")))
     tree.replace(new, site / "catalogue.json")
     for project in gone:
         tree.remove_folder(f"{site}/simple/{project}")
@@ -72,9 +72,10 @@ def render(project: Project, links: pages.Links) -> dict[str, bytes]:
 
 
 def _stage_projects(
-    ledger: Ledger, stage: tree.Stage, links: pages.Links, gone: list[str], tell: Callable[[int], None]
+    ledger: Ledger, stage: tree.Stage, shown: page.Changes, gone: list[str], tell: Callable[[int], None]
 ) -> Iterator[tuple[str, list[str]]]:
     """Stage the pages that are due, and give each project's lines for the catalogue."""
+    links = pages.Links(ledger.setting("packages_url"))
     done = 0
     for done, project in enumerate(ledger.due_projects(), 1):
         made = render(project, links)
@@ -82,7 +83,9 @@ def _stage_projects(
             stage.add_page(f"simple/{project.name}", made)
         else:
             gone.append(project.name)
-        yield project.name, catalogue.lines(project, links)
+        lines = catalogue.lines(project, links)
+        shown.add(project.name, lines)
+        yield project.name, lines
         if not done % _TELL_EVERY:
             tell(done)
     tell(done)

@@ -96,7 +96,6 @@ class Publisher:
             ledger.commit()
             (self._state / _PLACING).unlink(missing_ok=True)
             self._render(ledger, report)
-        report.added.sort()
         report.refused.sort()
         return report
 
@@ -183,7 +182,6 @@ class Publisher:
             (self._state / _PLACING).unlink()
         if ledger.due_count():
             report.recovered = True
-            tree.sweep_temporary(self._site)
             self._render(ledger, Report())
 
     def _render(self, ledger: Ledger, report: Report) -> None:
@@ -231,7 +229,6 @@ class Publisher:
                 else:
                     rows.append(_row(facts))
                     known += one.same
-                    report.added.append(facts.name.file)
             if len(known) >= _ADD_AT_ONCE:
                 ledger.add(rows)
                 ledger.know(known)
@@ -239,6 +236,7 @@ class Publisher:
                 self._progress("reading wheels", done, count)
         ledger.add(rows)
         ledger.know(known)
+        report.added = ledger.added()  # only now, when no other process takes memory beside this list
         self._progress("reading wheels", count, count)
 
     @staticmethod

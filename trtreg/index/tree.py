@@ -31,7 +31,6 @@ __all__ = [
     "replace",
     "same_bytes",
     "sweep",
-    "sweep_temporary",
     "unplace",
     "write",
 ]
@@ -251,14 +250,6 @@ def sweep(site: str, wanted: Iterable[tuple[str, Iterable[str]]]) -> None:
     with suppress(FileNotFoundError):
         for project in set(os.listdir(f"{site}/files")) - known:
             shutil.rmtree(f"{site}/files/{project}", ignore_errors=True)
-
-
-def sweep_temporary(site: Path) -> None:
-    """Delete the unfinished files that a command that was broken off has left beside the page for people."""
-    for folder in (site, site / "assets", site / "assets" / "releases"):
-        for pattern in (".*.tmp", ".*.part"):
-            for path in folder.glob(pattern):
-                path.unlink()
 
 
 def same_bytes(one: str, other: str) -> bool:

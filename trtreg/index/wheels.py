@@ -224,11 +224,17 @@ def _entry_points(archive: Archive, info: str) -> tuple[str, ...]:
     path = f"{info}/entry_points.txt"
     if path not in archive.names:
         return ()
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
     try:
-        parser.read_string(archive.read(path, _METADATA_LIMIT).decode("utf-8"))
+        return _plugins(archive.read(path, _METADATA_LIMIT))
     except (configparser.Error, UnicodeDecodeError) as error:
         raise Refusal(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+@lru_cache(maxsize=4)  # wheels come sorted by project
+def _plugins(entry_points: bytes) -> tuple[str, ...]:
+    """Give the packages that entry points name as plugins; the wheels of a project mostly have the same file."""
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    parser.read_string(entry_points.decode("utf-8"))
     return tuple(parser[ENTRY_POINT_GROUP].values()) if parser.has_section(ENTRY_POINT_GROUP) else ()
 
 
