@@ -10,7 +10,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +19,19 @@ from support import device
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "plugin-packages" / "trtplugin-dcnv2" / "tests"))
 
-from dcnv2_cases import EDGES, ROUNDING, UNDERFLOW, Case, random_case, to_tensors, tolerance  # noqa: E402
+from dcnv2_cases import EDGES, Case, random_case, to_tensors, tolerance  # noqa: E402
 from trtplugin_dcnv2 import modulated_deform_conv2d  # noqa: E402
+
+from trtreg.testing.compare import tolerance as allowed_error  # noqa: E402
+from trtreg.testing.compare import wide  # noqa: E402
+from trtreg.testing.device import DevicePlugin  # noqa: E402
 
 try:
     from torchvision.ops import deform_conv2d
 except ImportError:
     deform_conv2d = None
 
-if TYPE_CHECKING:
-    from trtreg.sdk.face import Face, Plugin
-
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-GUARD = 4096  # elements of NaN before and behind each output
 NOTES = """Largest absolute error over all configurations; results are of the order of 1. "of allowed" is the largest
 ratio of an error to what rounding explains: one rounding to the type, and float32 arithmetic before it. "peer" is the
 error of PyTorch's or torchvision's own kernel against the float64 reference on the same inputs, in the same type."""
@@ -62,24 +62,7 @@ class Errors:
         self.peer = max(self.peer or 0.0, float(error.max(initial=0)))
 
 
-def wide(tensor: torch.Tensor) -> np.ndarray:
-    """Give the exact values, in float64."""
-    array: np.ndarray = tensor.detach().cpu().double().numpy()
-    return array
-
-
-def run_guarded(plugin: Plugin, inputs: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
-    """Run into poisoned memory, and see that nothing around the output was written."""
-    size = int(np.prod(shape))
-    memory = torch.full((size + 2 * GUARD,), float("nan"), dtype=inputs[0].dtype, device="cuda")
-    y = memory[GUARD : GUARD + size].view(shape)
-    device.run(plugin, inputs, y)
-    if not (memory[:GUARD].isnan().all() and memory[GUARD + size :].isnan().all()):
-        sys.exit(f"the kernel wrote outside of its output, of shape {shape}")
-    return y
-
-
-def hswish(face: Face, count: int) -> list[dict[str, Any]]:
+def hswish(plugin: DevicePlugin, count: int) -> list[dict[str, Any]]:
     """Compare with float64, and with F.hardswish at the default attributes."""
     rows = []
     for dtype in DTYPES:
@@ -89,9 +72,9 @@ def hswish(face: Face, count: int) -> list[dict[str, Any]]:
             shape = tuple(random.integers(0, 40, size=random.integers(1, 4)).tolist())
             x = (torch.randn(shape, device="cuda") * 4).to(dtype)
             alpha, beta = random.uniform(-1, 1, size=2).astype(np.float32).tolist()
-            y = run_guarded(face.create("HSwish", {"alpha": alpha, "beta": beta}), [x], shape)
+            (y,) = plugin.run("HSwish", [x], {"alpha": alpha, "beta": beta})
             exact.add(wide(y), *hswish_reference(x, alpha, beta))
-            y, theirs = run_guarded(face.create("HSwish"), [x], shape), wide(torch.nn.functional.hardswish(x))
+            (y,), theirs = plugin.run("HSwish", [x]), wide(torch.nn.functional.hardswish(x))
             expected, allowed = hswish_reference(x, 1 / 6, 0.5)
             peer.add(wide(y), theirs, 2 * allowed)  # both sides are rounded
             peer.add_peer(theirs, expected)
@@ -105,10 +88,10 @@ def hswish_reference(x: torch.Tensor, alpha: float, beta: float) -> tuple[np.nda
     expected = exact * np.clip(alpha * exact + beta, 0, 1)
     # The gate is known to the roundings of the attributes, of alpha * x and of the sum; y to that times x.
     before = 2.0**-23 * np.abs(exact) * (np.abs(alpha * exact) + abs(beta) + 1)
-    return expected, np.abs(expected) * ROUNDING[name] + before + UNDERFLOW[name]
+    return expected, allowed_error(expected, name, before)
 
 
-def dcnv2(face: Face, count: int) -> list[dict[str, Any]]:
+def dcnv2(plugin: DevicePlugin, count: int) -> list[dict[str, Any]]:
     """Compare with the CPU reference in float64, and with torchvision in float32 on the same values."""
     rows = []
     for dtype in DTYPES:
@@ -116,7 +99,7 @@ def dcnv2(face: Face, count: int) -> list[dict[str, Any]]:
         for seed in range(count):
             random = np.random.default_rng(seed)
             case = EDGES[seed] if seed < len(EDGES) else random_case(random, largest=24)
-            compare(face, case, to_tensors(case.inputs(random), device.name_of(dtype)), exact, peer)
+            compare(plugin, case, to_tensors(case.inputs(random), device.name_of(dtype)), exact, peer)
         name = "MMCVModulatedDeformConv2d"
         rows.append(row(name, dtype, "float64", exact))
         if deform_conv2d is not None:
@@ -124,7 +107,7 @@ def dcnv2(face: Face, count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def compare(face: Face, case: Case, inputs: dict[str, torch.Tensor], exact: Errors, peer: Errors) -> None:
+def compare(plugin: DevicePlugin, case: Case, inputs: dict[str, torch.Tensor], exact: Errors, peer: Errors) -> None:
     """Add one configuration to both comparisons."""
     dtype = inputs["x"].dtype
     values = {key: each.double() for key, each in inputs.items()}
@@ -132,8 +115,7 @@ def compare(face: Face, case: Case, inputs: dict[str, torch.Tensor], exact: Erro
     expected = modulated_deform_conv2d(**values, **case.attributes).numpy()
     allowed = tolerance(case, arrays, expected, device.name_of(dtype))
     on_gpu = {key: each.cuda() for key, each in inputs.items()}
-    plugin = face.create("MMCVModulatedDeformConv2d", case.attributes)
-    y = run_guarded(plugin, list(on_gpu.values()), (case.batch, case.out_channels, *case.extent))
+    (y,) = plugin.run("MMCVModulatedDeformConv2d", list(on_gpu.values()), case.attributes)
     exact.add(wide(y), expected, allowed)
     # torchvision turns a NaN coordinate into an integer, which may be any.
     if deform_conv2d is None or case.offsets == "nan":
@@ -178,8 +160,8 @@ def main() -> int:
     torch.manual_seed(0)
     # A peer in float32 shall compute in float32.
     torch.backends.cuda.matmul.allow_tf32 = False
-    rows = hswish(device.open_library("trtplugin_hswish", arguments.hswish), arguments.count)
-    rows += dcnv2(device.open_library("trtplugin_dcnv2", arguments.dcnv2), arguments.count)
+    rows = hswish(DevicePlugin("trtplugin_hswish", arguments.hswish), arguments.count)
+    rows += dcnv2(DevicePlugin("trtplugin_dcnv2", arguments.dcnv2), arguments.count)
     device.write("correctness", "Errors on a GPU", NOTES, rows, arguments.output)
     return int(any(each["of allowed"] > 1 for each in rows))
 

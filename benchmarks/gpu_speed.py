@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,61 +16,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from support import device
 
+from trtreg.testing.peer import measure, rotation
+
 try:
     from torchvision.ops import deform_conv2d
 except ImportError:
     deform_conv2d = None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import TypeAlias
+    from collections.abc import Iterator
 
     from trtreg.sdk.face import Face
 
-    Calls: TypeAlias = Sequence[Callable[[], object]]
-
 ROOT = Path(__file__).resolve().parent.parent
-TURNS = 21
 NOTES = """Median time of one call in microseconds: CUDA graph replay over rotating inputs beyond the L2 cache, both
 sides in turns. "x peer" above 1 means that ours is faster."""
-
-
-def capture(calls: Calls) -> torch.cuda.CUDAGraph:
-    """Record all `calls`, after each has run once."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for call in calls:
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for call in calls:
-            call()
-    return graph
-
-
-def measure(*sides: Calls) -> list[float]:
-    """Give the time of one call of each side, in microseconds."""
-    graphs = [capture(calls) for calls in sides]
-    times: list[list[float]] = [[] for _ in sides]
-    for turn in range(TURNS + 2):
-        for graph, calls, kept in zip(graphs, sides, times, strict=True):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            graph.replay()
-            end.record()
-            end.synchronize()
-            if turn >= 2:  # noqa: PLR2004 - the first two warm up
-                kept.append(start.elapsed_time(end) * 1000 / len(calls))
-    return [statistics.median(each) for each in times]
-
-
-def rotation(bytes_of_set: int) -> int:
-    """Give the number of sets of inputs and outputs that overflow the L2 cache three times."""
-    cache = torch.cuda.get_device_properties(0).L2_cache_size
-    return max(2, min(64, math.ceil(3 * cache / bytes_of_set)))
 
 
 @contextmanager

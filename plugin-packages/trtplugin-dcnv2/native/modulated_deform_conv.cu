@@ -67,8 +67,7 @@ class ModulatedDeformConv : public trtreg::Plugin {
       auto const kernel =
           few ? dcnv2::modulated_deform_conv_kernel<T, 32> : dcnv2::modulated_deform_conv_kernel<T, 128>;
       int64_t const blocks = trtreg::ceil_div(p.pixels(), dcnv2::kPixels) * p.tiles(few ? 32 : 128) * p.groups;
-      trtreg::require(blocks <= std::numeric_limits<int32_t>::max(), "the output is too large for one launch");
-      kernel<<<static_cast<unsigned>(blocks), dcnv2::kThreads, 0, call.stream>>>(p);
+      trtreg::launch(kernel, {blocks}, call.stream, p);
     });
   }
 

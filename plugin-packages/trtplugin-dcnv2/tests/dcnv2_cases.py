@@ -10,12 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from trtreg.testing import compare
 
-#: Half the distance of 1 to the next number: the largest relative error of rounding to the type.
-ROUNDING = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-#: Half the distance of the smallest normal numbers.
-UNDERFLOW = {"float32": 2.0**-150, "float16": 2.0**-25, "bfloat16": 2.0**-134}
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +177,7 @@ def tolerance(case: Case, inputs: dict[str, Array], expected: Array, dtype: str)
     scale = weight.sum(axis=(1, 2, 3)) * largest
     if case.bias:
         scale = scale + np.abs(inputs["bias"])
-    return np.abs(expected) * ROUNDING[dtype] * 1.01 + UNDERFLOW[dtype] + (2.0**-17 * scale)[:, None, None]
+    return compare.tolerance(expected, dtype, (2.0**-17 * scale)[:, None, None])
 
 
 def assert_close(case: Case, inputs: dict[str, Array], y: Array, expected: Array, dtype: str) -> None:

@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
 from trtplugin_dcnv2 import ModulatedDeformConv2dPack
 
 import trtreg
 from trtreg.errors import TrtregError
-from trtreg.scan import scan
+from trtreg.testing import export
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 ATTRIBUTES = {"stride": [2, 1], "padding": [1, 2], "dilation": [1, 2], "groups": 2, "deform_groups": 2}
-X = torch.randn(2, 4, 9, 10)
 
 
 class Model(torch.nn.Module):
@@ -32,49 +29,29 @@ class Model(torch.nn.Module):
         return self.deformable(self.conv(x).relu())
 
 
-def export_torchscript(model: torch.nn.Module, path: Path) -> None:
-    axes = {"x": {0: "n", 2: "h", 3: "w"}, "y": {0: "n"}}
-    arguments = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": axes}
-    torch.onnx.export(model, (X,), path, dynamo=False, **arguments)
-
-
-def export_dynamo(model: torch.nn.Module, path: Path) -> None:
-    dynamic = torch.export.Dim.DYNAMIC
-    arguments = {"input_names": ["x"], "output_names": ["y"], "dynamic_shapes": ({0: dynamic, 2: dynamic, 3: dynamic},)}
-    torch.onnx.export(model, (X,), path, dynamo=True, verbose=False, **arguments)
-
-
-def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporters themselves
-@pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("export", [export_torchscript, export_dynamo])
-def test_export_to_engine(export: Callable[[torch.nn.Module, Path], None], bias: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("exporter", export.EXPORTERS)
+def test_export_to_engine(exporter: str, bias: bool, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    export(Model(bias=bias).eval(), path)
-    (node,) = [node for node in onnx.load(path).graph.node if node.op_type == "MMCVModulatedDeformConv2d"]
-    assert (node.domain, attributes_of(node)) == ("mmcv", ATTRIBUTES)
-    assert len(node.input) == 4 + bias
-
-    (found,) = [each for each in scan(path).nodes if each.op == "MMCVModulatedDeformConv2d"]
-    assert found.plugin is not None
-    assert found.plugin.distribution == "trtplugin-dcnv2"
-
-    engine = trtreg.onnx2trt(path, {"x": [[1, 4, 9, 10], [2, 4, 9, 10], [4, 4, 20, 30]]})
-    assert [layer.type for layer in engine.layers].count("PLUGIN_V3") == 1
-    assert b"MMCVModulatedDeformConv2d" in engine.plan
+    engine = export.check(
+        Model(bias=bias),
+        {"x": torch.randn(2, 4, 9, 10)},
+        path,
+        exporter,
+        op="MMCVModulatedDeformConv2d",
+        domain="mmcv",
+        package="trtplugin-dcnv2",
+        attributes=ATTRIBUTES,
+        dynamic={"x": [0, 2, 3]},
+        profile={"x": [[1, 4, 9, 10], [2, 4, 9, 10], [4, 4, 20, 30]]},
+    )
+    assert len(export.node_of(onnx.load(path), "MMCVModulatedDeformConv2d").input) == 4 + bias
     assert engine.outputs[0].shape[1] == 6
 
 
 def model_of(op: str, shapes: dict[str, list[Any]], outputs: list[Any], **attributes: Any) -> onnx.ModelProto:
-    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, outputs)
-    node = helper.make_node(op, list(shapes), ["y"], domain="custom", **attributes)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("custom", 1)]
-    return helper.make_model(helper.make_graph([node], "g", inputs, [result]), opset_imports=opsets)
+    inputs = {name: ("float32", shape) for name, shape in shapes.items()}
+    return export.model_of(op, inputs, {"y": ("float32", outputs)}, **attributes)
 
 
 DCNV2 = {"x": [1, 4, 9, 10], "offset": [1, 36, 5, 5], "mask": [1, 18, 5, 5], "weight": [6, 4, 3, 3], "bias": [6]}

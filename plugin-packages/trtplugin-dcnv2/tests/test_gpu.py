@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
@@ -11,21 +9,21 @@ from dcnv2_cases import EDGES, Case, assert_close, random_case, to_tensors, tole
 from trtplugin_dcnv2 import ModulatedDeformConv2dPack, modulated_deform_conv2d
 
 from trtreg.errors import FaceError
-from trtreg.sdk.face import TensorSpec
+from trtreg.testing import compare, device
+from trtreg.testing.device import DevicePlugin
 
-if TYPE_CHECKING:
-    from trtreg.sdk.face import Face
+pytestmark = device.marks()
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device"),
-]
-
-DTYPES = ["float32", "float16", "bfloat16"]
+DTYPES = compare.FLOATS
 
 
-def to_arrays(inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    return {name: each.cpu().double().numpy() for name, each in inputs.items()}
+@pytest.fixture(scope="module")
+def plugin() -> DevicePlugin:
+    return DevicePlugin("trtplugin_dcnv2")
+
+
+def arrays_of(inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: compare.wide(each) for name, each in inputs.items()}
 
 
 def reference(case: Case, inputs: dict[str, torch.Tensor]) -> np.ndarray:
@@ -35,8 +33,8 @@ def reference(case: Case, inputs: dict[str, torch.Tensor]) -> np.ndarray:
 
 def check(case: Case, inputs: dict[str, torch.Tensor], y: torch.Tensor) -> None:
     assert (y.dtype, y.device) == (inputs["x"].dtype, inputs["x"].device)
-    dtype = str(y.dtype).removeprefix("torch.")
-    assert_close(case, to_arrays(inputs), y.cpu().double().numpy(), reference(case, inputs), dtype)
+    dtype = compare.name_of(y.dtype)
+    assert_close(case, arrays_of(inputs), compare.wide(y), reference(case, inputs), dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -73,28 +71,18 @@ def test_against_torchvision(seed: int, dtype: str) -> None:
     )
     assert y.shape == expected.shape
     expected = expected.cpu().double().numpy()
-    allowed = sum(tolerance(case, to_arrays(inputs), expected, each) for each in (dtype, "float32"))
-    assert (np.abs(y.cpu().double().numpy() - expected) <= allowed).all(), case
+    allowed = sum(tolerance(case, arrays_of(inputs), expected, each) for each in (dtype, "float32"))
+    assert (np.abs(compare.wide(y) - expected) <= allowed).all(), case
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(20))
-def test_every_element_is_written_and_no_other(face: Face, seed: int, dtype: str) -> None:
+def test_every_element_is_written_and_no_other(plugin: DevicePlugin, seed: int, dtype: str) -> None:
     random = np.random.default_rng([200, seed])
     case = random_case(random, largest=16)
-    arrays = case.inputs(random)
-    arrays["offset"] = np.nan_to_num(arrays["offset"], nan=0.5)
-    inputs = to_tensors(arrays, dtype, "cuda")
-    guard, shape = 1000, (case.batch, case.out_channels, *case.extent)
-    memory = torch.full((int(np.prod(shape)) + 2 * guard,), float("nan"), device="cuda", dtype=inputs["x"].dtype)
-    y = memory[guard:-guard].view(shape)
-    sources = [TensorSpec(type=dtype, shape=tuple(each.shape), data=each.data_ptr()) for each in inputs.values()]
-    target = TensorSpec(type=dtype, shape=shape, data=y.data_ptr())
-    plugin = face.create("DCNv2", case.attributes)
-    plugin.enqueue(sources, [target], stream=torch.cuda.current_stream().cuda_stream)
+    inputs = to_tensors(case.inputs(random), dtype, "cuda")
+    (y,) = plugin.run("DCNv2", list(inputs.values()), case.attributes, misalign=seed % 4)
     check(case, inputs, y)
-    assert memory[:guard].isnan().all()
-    assert memory[-guard:].isnan().all()
 
 
 def test_inputs_that_are_not_contiguous() -> None:
@@ -107,18 +95,12 @@ def test_inputs_that_are_not_contiguous() -> None:
     check(case, inputs, modulated_deform_conv2d(**{**inputs, **strided}, **case.attributes))
 
 
-def test_it_runs_on_the_current_stream_and_in_a_graph() -> None:
+def test_it_runs_on_the_current_stream_and_in_a_graph(plugin: DevicePlugin) -> None:
     case = Case(batch=2, channels=20, out_channels=40, size=(12, 13), padding=(1, 1))
     inputs = to_tensors(case.inputs(np.random.default_rng(0)), "float32", "cuda")
-    modulated_deform_conv2d(**inputs, **case.attributes)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):  # work on another stream would break the capture
-        y = modulated_deform_conv2d(**inputs, **case.attributes)
-    for name, fresh in to_tensors(case.inputs(np.random.default_rng(1)), "float32").items():
-        inputs[name].copy_(fresh)
-    graph.replay()
-    check(case, inputs, y)
+    others = to_tensors(case.inputs(np.random.default_rng(1)), "float32", "cuda")
+    (y,) = plugin.replay("DCNv2", list(inputs.values()), list(others.values()), case.attributes)
+    check(case, others, y)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
@@ -141,8 +123,7 @@ def test_module() -> None:
 
 @pytest.mark.slow
 def test_more_elements_than_32_bits_count() -> None:
-    if torch.cuda.get_device_properties(0).total_memory < 40 * 2**30:
-        pytest.skip("needs 40 GiB of GPU memory")
+    device.need_memory(40 * 2**30)
     side = 46400  # squared, it is more than 2**31
     x = torch.empty(1, 1, side, side, device="cuda", dtype=torch.float16).uniform_(-1, 1)
     offset = torch.zeros(1, 2, side, side, device="cuda", dtype=torch.float16)

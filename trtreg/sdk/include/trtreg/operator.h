@@ -56,6 +56,21 @@ inline Signatures uniform(std::initializer_list<DataType> types) {
 //   static int32_t aliased_input(int32_t)        the input whose memory an output shares, or -1 (with kAliases = true)
 //
 // Each throws trtreg::Error (see require, check) to refuse.
+//
+// How special inputs and outputs are declared. Each works in both faces; tests/testing/ has a plugin for each:
+//
+//   integers: signatures() lists their types. {{kFLOAT, kINT64}, {kFLOAT, kINT32}} is one combination of inputs and of
+//       outputs; the outputs follow from the first signature whose inputs fit.
+//   optional inputs: `inputs{4, 5}`, then Call::has_input(4), and s.inputs.size() in shapes(). They come last.
+//   text, lists: members std::string, std::vector<float>, std::vector<int64_t>. shapes() checks what a text may be.
+//   values as shapes: `shape_inputs{0, 1}`. shapes() reads s.shape_inputs[0][axis]; enqueue does not get them. An ONNX
+//       node lists them in its attribute tensorrt_plugin_shape_input_indices, a caller of the C face gives them apart.
+//       Where only the shape of a tensor counts, it is an ordinary input.
+//   sizes that depend on data: s.size_tensor(1, opt, upper), where output 1 is a scalar, int32 or int64. The C face
+//       gives the output that has that size with `upper` elements.
+//   an output over an input: kAliases. A builder refuses it unless its preview feature ALIASED_PLUGIN_IO_10_03 is set,
+//       which neither trtreg nor trtexec sets, so a package for everybody copies. Through the C face, a caller may give
+//       one address for both where a plugin says that it works.
 class Plugin {
  public:
   static constexpr char const* version = "1";

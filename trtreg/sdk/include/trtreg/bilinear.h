@@ -1,13 +1,13 @@
-// Bilinear sampling of one plane: which neighbours a point has, and how much of each. Runs on the host too.
-#ifndef TRTPLUGIN_DCNV2_BILINEAR_H
-#define TRTPLUGIN_DCNV2_BILINEAR_H
-
-#include <cuda_runtime_api.h>
+// Bilinear sampling of one plane: which neighbours a point has, and how much of each. Safe for NaN and infinity.
+#ifndef TRTREG_BILINEAR_H
+#define TRTREG_BILINEAR_H
 
 #include <cmath>
 #include <cstdint>
 
-namespace dcnv2 {
+#include "trtreg/scalar.h"
+
+namespace TRTREG_NAMESPACE {
 
 // The value of a point is `scale` times the weighted sum of its neighbours. A neighbour outside the plane counts as 0.
 struct Point {
@@ -18,6 +18,9 @@ struct Point {
 
 // The point (y, x), in pixels. A point one pixel or more outside the plane is 0, wherever it lies, infinity included. A
 // NaN coordinate makes the point NaN, so that it shows in the result.
+//
+// Other rules for what lies outside are rules for the coordinate: hold it at the border (clamp of scalar.h, after the
+// test of what counts as outside, as RoIAlign does), or fold it back (reflect).
 __host__ __device__ inline Point locate(float y, float x, float scale, int64_t height, int64_t width) {
   Point point;
   point.scale = scale;
@@ -46,6 +49,25 @@ __host__ __device__ float sample(T const* plane, Point const& point) {
   return sum * point.scale;
 }
 
-}  // namespace dcnv2
+// A coordinate of [-1, 1] in pixels: -1 and 1 are the centres of the outermost pixels with `align_corners`, else their
+// outer edges.
+__host__ __device__ inline float to_pixels(float coordinate, int64_t size, bool align_corners) {
+  auto const extent = static_cast<float>(size);
+  return align_corners ? (coordinate + 1.f) / 2.f * (extent - 1.f) : ((coordinate + 1.f) * extent - 1.f) / 2.f;
+}
 
-#endif  // TRTPLUGIN_DCNV2_BILINEAR_H
+// `coordinate` mirrored at the borders until it lies between them: at the centres of the outermost pixels with
+// `align_corners`, else at their outer edges (up to half a pixel outside, for `clamp` to end). Infinity gives NaN.
+__host__ __device__ inline float reflect(float coordinate, int64_t size, bool align_corners) {
+  float const low = align_corners ? 0.f : -0.5f;
+  float const span = static_cast<float>(align_corners ? size - 1 : size);
+  if (span <= 0.f) return coordinate - coordinate;  // one pixel: 0, and NaN for what is no number
+  float const distance = fabsf(coordinate - low);
+  float const rest = fmodf(distance, span);
+  bool const odd = fmodf(floorf(distance / span), 2.f) != 0.f;
+  return low + (odd ? span - rest : rest);
+}
+
+}  // namespace TRTREG_NAMESPACE
+
+#endif  // TRTREG_BILINEAR_H

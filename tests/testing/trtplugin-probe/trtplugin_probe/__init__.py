@@ -1,0 +1,1 @@
+"""Plugins for the tests of trtreg.testing and of the device headers."""
