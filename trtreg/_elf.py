@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BadElfError", "ElfFacts", "interpreter", "read"]
+__all__ = ["BadElfError", "ElfFacts", "interpreter", "read", "soname"]
 
 _T = TypeVar("_T")
 
@@ -48,6 +48,12 @@ def interpreter(program: str | PathLike[str]) -> str | None:
     """The dynamic linker that a program asks for."""
     with open(program, "rb") as file:  # noqa: PTH123 - a path or what os.fspath takes
         return _with_elf(file, _interpreter)
+
+
+def soname(library: str | PathLike[str]) -> str | None:
+    """The name that a library gives itself; its symbols, of which TensorRT has thousands, are not read."""
+    with open(library, "rb") as file:  # noqa: PTH123 - a path or what os.fspath takes
+        return _with_elf(file, _soname)
 
 
 def _with_elf(file: BinaryIO, reader: Callable[[Any], _T]) -> _T:
@@ -99,4 +105,11 @@ def _facts(elf: Any) -> ElfFacts:
 def _interpreter(elf: Any) -> str | None:
     for segment in elf.iter_segments("PT_INTERP"):
         return str(segment.get_interp_name())
+    return None
+
+
+def _soname(elf: Any) -> str | None:
+    for segment in elf.iter_segments("PT_DYNAMIC"):
+        for tag in segment.iter_tags("DT_SONAME"):
+            return str(tag.soname)
     return None

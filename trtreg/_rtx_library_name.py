@@ -12,11 +12,14 @@ import ctypes
 import os
 import struct
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trtreg.errors import TensorRTUnusableError
 
-__all__ = ["NAME", "alias_library", "provide"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["NAME", "alias_library", "open_image", "provide"]
 
 NAME: Final = "libtensorrt_rtx.so"
 
@@ -24,6 +27,7 @@ _MACHINES: Final = {"x86_64": 62, "aarch64": 183}  # EM_X86_64, EM_AARCH64
 # Kept for the life of the process: closing the descriptor would let another file take its path, by which the dynamic
 # linker also knows the library.
 _kept: Final[list[object]] = []
+_descriptors: Final[list[int]] = []
 
 
 def provide() -> None:
@@ -34,7 +38,7 @@ def provide() -> None:
     if real is None or real.with_name(NAME).exists():
         return  # not the PyPI wheel's layout: a name beside the parser is found by its own search path
     try:
-        _load(alias_library(NAME, _soname(real), os.uname().machine))
+        open_image(alias_library(NAME, _soname(real), os.uname().machine))
     except (OSError, KeyError, ValueError) as error:
         problem = str(error)
     else:
@@ -47,13 +51,17 @@ def provide() -> None:
         )
 
 
-def alias_library(soname: str, needed: str, machine: str) -> bytes:
-    """An ELF shared object without code or data that is called `soname` and depends on `needed`.
+def alias_library(soname: str, needed: str | Sequence[str], machine: str) -> bytes:
+    """An ELF shared object without code or data that is called `soname` and depends on `needed`, in that order.
 
     Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html, chapters 4 and 5.
     """
-    strings = b"\0" + soname.encode() + b"\0" + needed.encode() + b"\0"
-    programs, entries = 3, 8
+    names = [needed] if isinstance(needed, str) else [*needed]
+    strings, offsets = b"\0", []
+    for name in (soname, *names):
+        offsets.append(len(strings))
+        strings += os.fsencode(name) + b"\0"
+    programs, entries = 3, 7 + len(names)
     dynamic = 64 + 56 * programs
     hashes = dynamic + 16 * entries
     symbols = hashes + 16
@@ -71,8 +79,8 @@ def alias_library(soname: str, needed: str, machine: str) -> bytes:
     where = struct.pack("<IIQQQQQQ", 2, 6, dynamic, dynamic, dynamic, 16 * entries, 16 * entries, 8)
     stack = struct.pack("<IIQQQQQQ", 0x6474E551, 6, 0, 0, 0, 0, 0, 16)  # PT_GNU_STACK: not executable
     tags = (
-        *(1, 1 + len(soname) + 1),  # DT_NEEDED
-        *(14, 1),  # DT_SONAME
+        *(number for offset in offsets[1:] for number in (1, offset)),  # DT_NEEDED
+        *(14, offsets[0]),  # DT_SONAME
         *(4, hashes),
         *(5, text),  # DT_STRTAB
         *(6, symbols),  # DT_SYMTAB
@@ -82,6 +90,23 @@ def alias_library(soname: str, needed: str, machine: str) -> bytes:
     )
     table = struct.pack("<IIII", 1, 1, 0, 0)  # one bucket and one chain, both of the empty symbol 0
     return header + load + where + stack + struct.pack(f"<{2 * entries}Q", *tags) + table + bytes(24) + strings
+
+
+def open_image(image: bytes) -> None:
+    """Open a library that is in memory only, for the life of the process; OSError if the dynamic linker refuses."""
+    try:
+        descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC)
+    except OSError:  # forbidden in some sandboxes
+        _open_file(image)
+        return
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(image)
+    if not Path(f"/proc/self/fd/{descriptor}").exists():  # no /proc
+        os.close(descriptor)
+        _open_file(image)
+        return
+    _descriptors.append(descriptor)
+    _kept.append(ctypes.CDLL(f"/proc/self/fd/{descriptor}"))
 
 
 def _is_resident() -> bool:
@@ -105,25 +130,10 @@ def _mapped_library() -> Path | None:
 def _soname(library: Path) -> str:
     from trtreg import _elf
 
-    return _elf.read(library).soname or library.name
+    return _elf.soname(library) or library.name
 
 
-def _load(image: bytes) -> None:
-    try:
-        descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC)
-    except OSError:  # forbidden in some sandboxes
-        _load_from_file(image)
-        return
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(image)
-    try:
-        _kept.append(ctypes.CDLL(f"/proc/self/fd/{descriptor}"))
-    except OSError:  # no /proc
-        os.close(descriptor)
-        _load_from_file(image)
-
-
-def _load_from_file(image: bytes) -> None:
+def _open_file(image: bytes) -> None:
     from tempfile import NamedTemporaryFile
 
     with NamedTemporaryFile(prefix="trtreg-", suffix=".so") as file:

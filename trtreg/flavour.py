@@ -28,6 +28,10 @@ _loggers: Final[dict[Flavour, Any]] = {}
 _captures: Final[list[list[Message]]] = []
 _captures_lock: Final = Lock()
 
+# A fork copies locks as they are: one that another thread holds at that moment would stay locked in the child.
+for _held in (_captures_lock, _lock):
+    os.register_at_fork(before=_held.acquire, after_in_parent=_held.release, after_in_child=_held.release)
+
 
 class Flavour(Enum):
     """A kind of TensorRT, in the order in which trtreg prefers them."""
@@ -101,18 +105,23 @@ def select() -> InstalledTensorRT:
 def load(tensorrt: InstalledTensorRT | None = None) -> ModuleType:
     """Import TensorRT (default: the selected one) and mend what is known to be broken in it. Idempotent."""
     chosen = tensorrt or select()
-    with _lock:
-        if chosen.flavour not in _loaded:
-            _loaded[chosen.flavour] = _import(chosen)
-        return _loaded[chosen.flavour]
+    if chosen.flavour not in _loaded:
+        # Before our lock is taken: autoload comes back here while its thread holds Python's lock of this import.
+        module = _import(chosen)
+        with _lock:
+            if chosen.flavour not in _loaded:
+                _mend(chosen.flavour)
+                _loaded[chosen.flavour] = module
+    return _loaded[chosen.flavour]
 
 
 def logger(tensorrt: InstalledTensorRT | None = None) -> Any:
     """The logger to give to TensorRT, which keeps it: it forwards to the Python logger "trtreg.tensorrt"."""
     chosen = tensorrt or select()
+    module = load(chosen)
     with _lock:
         if chosen.flavour not in _loggers:
-            _loggers[chosen.flavour] = _make_logger(load(chosen))
+            _loggers[chosen.flavour] = _make_logger(module)
         return _loggers[chosen.flavour]
 
 
@@ -175,18 +184,20 @@ def _import(tensorrt: InstalledTensorRT) -> ModuleType:
     from importlib import import_module
 
     try:
-        module = import_module(tensorrt.flavour.module)
+        return import_module(tensorrt.flavour.module)
     except (ImportError, OSError) as error:
         raise TensorRTNotFoundError(
             f"{tensorrt.flavour.module} {tensorrt.version} is installed but cannot be imported",
             found=str(error),
             remedy=f"pip install --force-reinstall 'trtreg[{tensorrt.flavour.extra}]'",
         ) from error
-    if tensorrt.flavour is Flavour.RTX:
+
+
+def _mend(kind: Flavour) -> None:
+    if kind is Flavour.RTX:
         from trtreg import _rtx_library_name
 
         _rtx_library_name.provide()
-    return module
 
 
 def _make_logger(module: ModuleType) -> Any:

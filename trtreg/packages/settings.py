@@ -8,7 +8,8 @@
 
 TRTREG_INDEX, URLs separated by spaces, replaces the file's; `--index` replaces both. The order matters: the first
 index that has a project owns its name, and no release of that name is taken from an index further down. So a package
-of the same name in a public index never gets in the way of a private one that stands before it.
+of the same name in a public index never gets in the way of a private one that stands before it. The file's
+`[autoload]` is for `trtreg.autoload.policy`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from trtreg.errors import IndexSettingError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Index", "Settings", "cache_folder", "config_file", "public", "read"]
+__all__ = ["Index", "Settings", "cache_folder", "config_file", "load", "public", "read"]
 
 _SCHEMES: Final = ("https", "http", "file")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -144,8 +145,8 @@ def _url(value: str, where: str) -> str:
 
 def _configured(environ: Mapping[str, str]) -> Settings:
     file = config_file(environ)
-    data = _load(file)
-    _check_keys(data, ("index",), file, "")
+    data = load(file)
+    _check_keys(data, ("index", "autoload"), file, "")
     tables = data.get("index", [])
     if not isinstance(tables, list):
         raise _wrong(file, "index", tables, "an array of tables: [[index]]")
@@ -158,7 +159,8 @@ def _configured(environ: Mapping[str, str]) -> Settings:
     return Settings(indexes=tuple(indexes.values()), origin=str(file))
 
 
-def _load(file: Path) -> dict[str, Any]:
+def load(file: Path) -> dict[str, Any]:
+    """Read the configuration file; {} where there is none."""
     try:
         text = file.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):

@@ -1,0 +1,86 @@
+"""Loading the plugins into a TensorRT that a program has just imported; nothing here raises."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from trtreg import discovery, flavour, loader
+from trtreg.autoload import policy
+from trtreg.errors import IncompatiblePluginError, TrtregError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from trtreg.discovery import InstalledPlugin
+    from trtreg.flavour import InstalledTensorRT
+
+__all__ = ["load_plugins"]
+
+# Where nobody has set up logging, Python writes warnings to stderr.
+_log = logging.getLogger("trtreg.autoload")
+_told: Final[set[str]] = set()
+
+
+def load_plugins(module: ModuleType) -> None:
+    """Load what the policy allows and what fits into the registry of `module`, a TensorRT that is being imported.
+
+    Runs in the thread of the import, under Python's lock of that module: others who import it wait, and find all there.
+    What goes wrong is logged once, with its cause: a plugin never breaks `import tensorrt`.
+    """
+    if policy.is_off():
+        return
+    try:
+        allowed = policy.read()
+        tensorrt = _tensorrt(module)
+        flavour.load(tensorrt)  # with the mends of trtreg, whether or not there are plugins
+        installed = discovery.discover()
+    except Exception as error:  # noqa: BLE001 - the import must succeed
+        _tell(f"no plugins for {module.__name__}: {_words(error)}")
+        return
+    for plugin in installed:
+        if allowed.refusal(plugin.distribution) is None:
+            _load(plugin, tensorrt)
+    if allowed.allow_origin == policy.ALLOW:  # of the file's names, some may be of other environments
+        for name in allowed.allow or ():
+            if not any(discovery.same_name(name, plugin.distribution) for plugin in installed):
+                _tell(f"{policy.ALLOW} names {name}, which is not installed here")
+
+
+def _tensorrt(module: ModuleType) -> InstalledTensorRT:
+    kind = next(kind for kind in flavour.Flavour if kind.module == module.__name__)
+    for tensorrt in flavour.installed():
+        if tensorrt.flavour is kind:
+            return tensorrt
+    version = str(getattr(module, "__version__", "unknown"))
+    return flavour.InstalledTensorRT(flavour=kind, version=version, distribution=None)
+
+
+def _load(plugin: InstalledPlugin, tensorrt: InstalledTensorRT) -> None:
+    try:
+        loader.load(plugin, tensorrt=tensorrt)
+    except Exception as error:  # noqa: BLE001 - the import must succeed
+        text = (
+            f"{plugin.distribution} {plugin.version} is not loaded into {tensorrt.flavour.module}: {_words(error)}"
+            f" ({policy.DENY}={plugin.distribution} leaves it out)"
+        )
+        if _is_for_others(error):
+            _log.info("trtreg autoload: %s", text)
+        else:
+            _tell(text)
+
+
+def _is_for_others(error: Exception) -> bool:
+    """Whether nothing is wrong: the plugin is for another flavour of TensorRT."""
+    return isinstance(error, IncompatiblePluginError) and {r.code for r in error.reasons} == {"tensorrt-flavour"}
+
+
+def _words(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TrtregError) else f"unforeseen {type(error).__name__}: {text}"
+
+
+def _tell(text: str) -> None:
+    if text not in _told:
+        _told.add(text)
+        _log.warning("trtreg autoload: %s", text)
