@@ -8,8 +8,17 @@ from trtreg import (
     load_trt_engine,
     loader,
     runtime,
+    save_trt_engine,
 )
-from trtreg.errors import EngineBuildError, TensorRTUnusableError, UnknownPluginError
+from trtreg.engine import Engine, UsedPlugin
+from trtreg.errors import (
+    EngineBuildError,
+    EngineLockError,
+    EngineMismatchError,
+    SettingError,
+    TensorRTUnusableError,
+    UnknownPluginError,
+)
 from trtreg.manifest import CreatorKey
 
 ONE, TWO = CreatorKey("TrtregTestOne", "1"), CreatorKey("TrtregTestTwo", "1")
@@ -133,3 +142,110 @@ def test_a_plan_that_does_not_fit_gives_tensorrts_words(tmp_path, driver):
     (tmp_path / "e").write_bytes(b"plan")
     with pytest.raises(EngineBuildError, match=r"cannot deserialise .*found does not support this compute capability"):
         load_trt_engine(tmp_path / "e")
+
+
+def locked(path, *plugins, plan=b"plan of TrtregTestOne", **changes):
+    """Save an engine that was built here with these plugins, each (InstalledPlugin, creator)."""
+    here = environment.read()
+    fields = {
+        "plan": plan,
+        "flavour": here.flavour.value,
+        "tensorrt_version": here.tensorrt_version,
+        "creators": tuple(creator for _, creator in plugins),
+        "plugins": tuple(
+            UsedPlugin(package=p.distribution, version=p.version, sha256=p.manifest.library.sha256, creators=(creator,))
+            for p, creator in plugins
+        ),
+    }
+    save_trt_engine(Engine(**{**fields, "layers": (), "inputs": (), "outputs": (), **changes}), path)
+    return path
+
+
+@pytest.fixture
+def answers(driver, monkeypatch):
+    monkeypatch.setattr(_Runtime, "answer", "engine")
+
+
+def test_the_lock_says_which_plugins_to_load(tmp_path, plugins, answers):
+    one, _, _ = plugins
+    # The name of the other one stands in the plan by chance.
+    path = locked(tmp_path / "e", (one, ONE), plan=b"TrtregTestOne TrtregTestTwo")
+    assert load_trt_engine(path) == "engine"
+    assert [known.plugin.distribution for known in loader.loaded()] == ["trtplugin-one"]
+
+
+def test_the_package_of_the_lock_is_loaded_where_two_have_the_creator(tmp_path, plugins, answers, install):
+    one, _, _ = plugins
+    install(one.library_path, [ONE], "trtplugin-also")  # the first by name
+    assert load_trt_engine(locked(tmp_path / "e", (one, ONE))) == "engine"
+    assert [known.plugin.distribution for known in loader.loaded()] == ["trtplugin-one"]
+
+
+def test_an_engine_that_nobody_loaded_the_creator_for_issue_955(tmp_path, plugins, answers):
+    """The lock names the package to install; without it TensorRT would say "could not find plugin"."""
+    one, _, _ = plugins
+    path = locked(tmp_path / "e", (one, ONE))
+    for file in one.root.parent.glob("trtplugin_one*.dist-info/entry_points.txt"):
+        file.unlink()
+    text = (
+        r"e does not go with its lock and this machine\n- creator TrtregTestOne 1: was trtplugin-one 1.0, "
+        r"is no installed plugin that has it; trtreg install trtplugin-one==1.0"
+    )
+    with pytest.raises(EngineMismatchError, match=text) as caught:
+        load_trt_engine(path)
+    assert [mismatch.code for mismatch in caught.value.mismatches] == ["creator"]
+    assert load_trt_engine(path, lock="ignore") == "engine"
+
+
+@pytest.mark.parametrize("policy", ["check", "require"])
+def test_another_engine_under_the_name(tmp_path, plugins, answers, policy):
+    path = locked(tmp_path / "e")
+    path.write_bytes(b"another plan")
+    with pytest.raises(EngineMismatchError, match=r"engine: was sha256 .* build the engine again, or delete the lock"):
+        load_trt_engine(path, lock=policy)
+    assert load_trt_engine(path, lock="ignore") == "engine"
+
+
+def test_another_flavour(tmp_path, plugins, answers):
+    path = locked(tmp_path / "e", flavour="full" if flavour.select().flavour is not flavour.Flavour.FULL else "rtx")
+    with pytest.raises(EngineMismatchError, match="TensorRT: was "):
+        load_trt_engine(path)
+
+
+def test_a_soft_difference_is_a_warning_or_an_error(tmp_path, plugins, answers, caplog):
+    path = locked(tmp_path / "e", tensorrt_version="99.1")
+    assert load_trt_engine(path) == "engine"
+    (record,) = (record for record in caplog.records if record.name == "trtreg")
+    assert (record.levelname, "TensorRT: was " in record.getMessage()) == ("WARNING", True)
+    with pytest.raises(EngineMismatchError, match=r"99\.1"):
+        load_trt_engine(path, lock="require")
+    caplog.clear()
+    load_trt_engine(path, lock="ignore")
+    assert not [record for record in caplog.records if record.name == "trtreg"]
+
+
+def test_what_tensorrt_refuses_is_explained_by_the_lock(tmp_path, plugins, driver):
+    path = locked(tmp_path / "e", tensorrt_version="99.1")
+    with pytest.raises(EngineBuildError, match=r"compute capability; by its lock: TensorRT: was \S+ 99.1, is "):
+        load_trt_engine(path)
+
+
+def test_a_lock_can_be_required(tmp_path, plugins, answers):
+    (tmp_path / "e").write_bytes(b"plan")
+    assert load_trt_engine(tmp_path / "e") == "engine"
+    with pytest.raises(EngineLockError, match=r"has no lock: expected .*e\.lock\.json"):
+        load_trt_engine(tmp_path / "e", lock="require")
+    assert load_trt_engine(locked(tmp_path / "f"), lock="require") == "engine"
+
+
+def test_an_unknown_policy(tmp_path):
+    (tmp_path / "e").write_bytes(b"plan")
+    with pytest.raises(SettingError, match="policy"):
+        load_trt_engine(tmp_path / "e", lock="strict")
+
+
+def test_a_mismatch_is_told_without_a_driver(tmp_path, plugins):
+    path = locked(tmp_path / "e")
+    path.write_bytes(b"another plan")
+    with pytest.raises(EngineMismatchError):
+        load_trt_engine(path)

@@ -6,19 +6,31 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trtreg import _complaints, _cuda_device, environment, loader, parsing, shapes, targets
+from trtreg import (
+    _complaints,
+    _cuda_device,
+    discovery,
+    embedded,
+    environment,
+    loader,
+    override,
+    parsing,
+    shapes,
+    targets,
+)
 from trtreg import flavour as flavours
 from trtreg import model as models
 from trtreg.engine import Engine, Layer, Tensor, UsedPlugin
 from trtreg.errors import EngineBuildError, SettingError, TensorRTNotFoundError
 from trtreg.manifest import CreatorKey
 from trtreg.progress import Reporter
-from trtreg.scan import scan_model
+from trtreg.scan import ScanReport, scan_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from trtreg.discovery import InstalledPlugin
+    from trtreg.engine import TakenNode
     from trtreg.flavour import InstalledTensorRT, Message
     from trtreg.packages.catalogue import Catalogues
     from trtreg.progress import OnProgress
@@ -40,6 +52,8 @@ def onnx2trt(
     device_id: int = 0,
     targets: Iterable[str | int] = (),
     plugins: Iterable[InstalledPlugin] | None = None,
+    prefer_plugins: Iterable[str] = (),
+    embed_plugins: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Engine:
     """Build an engine from a path (with external data beside it), bytes or a ModelProto.
@@ -47,16 +61,21 @@ def onnx2trt(
     `opt_shape_dict` gives [min, opt, max], or one shape, for each dynamic input. `log_level` is a level of the Python
     logger "trtreg.tensorrt" while this runs. `max_workspace_size` is in bytes, 0 for TensorRT's default. `device_id` 0
     leaves the current CUDA device. `targets` are compute capabilities ("8.6", "sm_89"), on TensorRT-RTX. `plugins` are
-    the packages to choose from (default: all that are installed).
+    the packages to choose from (default: all that are installed). `prefer_plugins` are ops that a plugin shall compute
+    although TensorRT could: "ScatterND", or "ScatterND=MyScatter" for a plugin of another name. `embed_plugins` writes
+    the plugin libraries into the engine, which then runs where the packages are not installed.
     """
     build = _Build(flavours.select(), on_progress)
     build.choose_targets(targets)
+    build.choose_plugins(prefer_plugins, embed=embed_plugins)
     with _log_level(log_level), _cuda_device.current(device_id), flavours.capture() as said:
         build.said = said
         build.configure(max_workspace_size, {"FP16": fp16_mode, "BF16": bf16_mode})
-        build.import_model(models.read(onnx_model), plugins)
+        model = models.read(onnx_model)
+        digest = models.digest(onnx_model, model)
+        build.import_model(model, plugins)
         build.set_shapes(opt_shape_dict)
-        return build.run()
+        return build.run(digest)
 
 
 class _Build:
@@ -74,11 +93,17 @@ class _Build:
             )
         self._reporter = Reporter(on_progress)
         self._targets: tuple[str, ...] = ()
-        self._plugins: tuple[InstalledPlugin, ...] = ()
-        self._creators: tuple[CreatorKey, ...] = ()
+        self._preferred: Mapping[str, str] = {}
+        self._embed = False
+        self._report: ScanReport = ScanReport(label="", total=0, nodes=())
+        self._taken: tuple[TakenNode, ...] = ()
 
     def choose_targets(self, wanted: Iterable[str | int]) -> None:
         self._targets = targets.normalise(wanted)
+
+    def choose_plugins(self, prefer: Iterable[str], *, embed: bool) -> None:
+        self._preferred = override.read(prefer)
+        self._embed = embed
 
     def configure(self, max_workspace_size: int, precisions: dict[str, bool]) -> None:
         trt, logger = self._trt, flavours.logger(self._tensorrt)
@@ -103,24 +128,40 @@ class _Build:
 
     def import_model(self, model: models.Model, plugins: Iterable[InstalledPlugin] | None) -> None:
         parser = self._trt.OnnxParser(self._network, flavours.logger(self._tensorrt))
+        known = tuple(discovery.discover() if plugins is None else plugins)
         with self._phase(_SCANNING):
-            report = scan_model(
+            report = self._report = scan_model(
                 model,
-                plugins=plugins,
+                plugins=known,
                 environment=environment.read(self._tensorrt),
                 is_native=parser.supports_operator,
                 catalogues=_cached_catalogues,
+                preferred=self._preferred,
             )
-            parsing.check_nodes(report, self._registered())
+            registered = self._registered()
+            parsing.check_nodes(report, registered, self._preferred)
+            override.check_names(self._preferred, report, registered | _creators(known))
             targets.check_plugins(report.plugins, self._targets)
-        self._plugins, self._creators = report.plugins, report.creators
-        if self._plugins:
+        if report.plugins:
             with self._phase(_LOADING):
-                for plugin in self._plugins:
+                for plugin in report.plugins:
                     loader.load(plugin, tensorrt=self._tensorrt)
+                if self._embed:
+                    embedded.request(self._trt, self._config, report.plugins)
         with self._phase(_IMPORTING):
-            named = parsing.with_named_nodes(model, report, parser.supports_operator)
-            parsing.import_model(parser, named, report, unmodified=named is model, said=self.said)
+            self._parse(parser, model)
+
+    def _parse(self, parser: Any, model: models.Model) -> None:
+        """Run the parser, and see to it that the preferred plugins take their nodes."""
+        report, registered, is_native = self._report, self._registered(), parser.supports_operator
+        taken = self._taken = override.taken(report, self._preferred, registered)
+        takers = override.takers(report, self._preferred, registered)
+        if takers and override.flag_suffices(self._trt, model, report, taken, registered, is_native):
+            override.set_flag(self._trt, parser)
+            takers = {}
+        named = parsing.with_named_nodes(model, report, lambda op: op in self._preferred or is_native(op), takers)
+        parsing.import_model(parser, named, report, unmodified=named is model, said=self.said)
+        override.prove(self._trt, self._network, taken, sum(node.plugin is not None for node in report.provided))
 
     def set_shapes(self, given: shapes.ShapeDict | None) -> None:
         ranges = shapes.resolve(self._input_shapes(), given)
@@ -135,7 +176,7 @@ class _Build:
         if self._config.add_optimization_profile(profile) < 0:
             raise EngineBuildError("TensorRT refuses the shapes", found=self._complaints())
 
-    def run(self) -> Engine:
+    def run(self, digest: models.ModelDigest) -> Engine:
         monitor = self._reporter.monitor(self._trt)
         self._config.progress_monitor = monitor
         # Before the build: the optimiser takes the network to pieces.
@@ -147,16 +188,21 @@ class _Build:
         self._reporter.check()
         if plan is None:
             raise EngineBuildError("TensorRT could not build the engine", found=self._complaints())
+        data = bytes(plan)
+        if self._embed:
+            embedded.prove(self._trt, data, self._report.plugins)
         return Engine(
-            plan=bytes(plan),
+            plan=data,
             flavour=self._tensorrt.flavour.value,
             tensorrt_version=self._tensorrt.version,
-            creators=self._creators,
-            plugins=tuple(map(_used, self._plugins)),
+            creators=self._report.creators,
+            plugins=tuple(_used(plugin, self._report, embed=self._embed) for plugin in self._report.plugins),
             layers=layers,
             inputs=tuple(map(_tensor, _inputs(self._network))),
             outputs=tuple(_tensor(self._network.get_output(index)) for index in range(self._network.num_outputs)),
             targets=self._targets,
+            model=digest,
+            taken=self._taken,
         )
 
     @contextmanager
@@ -210,9 +256,18 @@ def _tensor(tensor: Any) -> Tensor:
     return Tensor(name=tensor.name, shape=tuple(tensor.shape), dtype=tensor.dtype.name.lower())
 
 
-def _used(plugin: InstalledPlugin) -> UsedPlugin:
-    sha256 = plugin.manifest.library.sha256 if plugin.manifest else ""
-    return UsedPlugin(package=plugin.distribution, version=plugin.version, sha256=sha256)
+def _used(plugin: InstalledPlugin, report: ScanReport, *, embed: bool) -> UsedPlugin:
+    return UsedPlugin(
+        package=plugin.distribution,
+        version=plugin.version,
+        sha256=plugin.manifest.library.sha256 if plugin.manifest else "",
+        creators=tuple(sorted({node.creator for node in report.provided if node.plugin is plugin and node.creator})),
+        embedded=embed,
+    )
+
+
+def _creators(plugins: Iterable[InstalledPlugin]) -> frozenset[CreatorKey]:
+    return frozenset(c.key for p in plugins if p.manifest for c in p.manifest.library.creators)
 
 
 @contextmanager

@@ -10,13 +10,25 @@ from trtreg.errors import MissingExtraError, ModelError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     import onnx
 
-__all__ = ["Model", "ModelSource", "PlacedNode", "read", "to_text", "walk"]
+__all__ = [
+    "Model",
+    "ModelDigest",
+    "ModelSource",
+    "PlacedNode",
+    "digest",
+    "functions_around",
+    "inlined",
+    "read",
+    "to_text",
+    "walk",
+]
 
 ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+_FUNCTION = "function "
 _SHOWN_VALUES = 16  # of a tensor in the text: shape constants are worth reading, weights are not
 
 
@@ -35,6 +47,14 @@ class PlacedNode:
 
     node: Any
     where: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelDigest:
+    """sha256 of a model's bytes; files of weights beside the model (`external_data`) are not part of it."""
+
+    sha256: str
+    external_data: bool
 
 
 def read(source: ModelSource) -> Model:
@@ -56,6 +76,24 @@ def read(source: ModelSource) -> Model:
     return _decoded(data, path=path, label=str(path))
 
 
+def digest(source: ModelSource, model: Model) -> ModelDigest:
+    """Hash the bytes of a file, or those given; a ModelProto is hashed as it serialises here and now."""
+    from hashlib import sha256
+
+    onnx = _onnx()
+    hashed = sha256()
+    if isinstance(source, onnx.ModelProto):
+        hashed.update(source.SerializeToString(deterministic=True))
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        hashed.update(source)
+    else:
+        with Path(source).open("rb") as file:
+            while block := file.read(1 << 20):
+                hashed.update(block)
+    outside = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.proto))
+    return ModelDigest(sha256=hashed.hexdigest(), external_data=outside)
+
+
 def walk(model: Model, is_native: Callable[[str], bool]) -> Iterator[PlacedNode]:
     """Give each node that TensorRT's parser meets: subgraphs too, and local functions, once, at their first call.
 
@@ -72,11 +110,25 @@ def walk(model: Model, is_native: Callable[[str], bool]) -> Iterator[PlacedNode]
                 yield PlacedNode(node=node, where=where)
             elif function.name not in entered:
                 entered.add(function.name)
-                yield from nodes(function, (*where, f"function {function.name}"))
+                yield from nodes(function, (*where, _FUNCTION + function.name))
             for attribute, graph in _subgraphs(node):
                 yield from nodes(graph, (*where, f"{_title(node)}.{attribute}"))
 
     yield from nodes(model.proto.graph, ())
+
+
+def functions_around(where: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the functions in the place of a node, outermost first."""
+    return tuple(part.removeprefix(_FUNCTION) for part in where if part.startswith(_FUNCTION))
+
+
+def inlined(model: Model, names: Collection[str]) -> Model:
+    """Give a copy of the model with the calls of these functions written out."""
+    from onnx.inliner import inline_selected_functions
+
+    functions = [(function.domain, function.name) for function in model.proto.functions if function.name in names]
+    proto = inline_selected_functions(model.proto, functions)
+    return Model(proto=proto, path=model.path, label=model.label)
 
 
 def to_text(model: Model) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtreg.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["check_writable", "write"]
+__all__ = ["check_writable", "write", "write_pair"]
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -27,19 +28,59 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def write(path: str | os.PathLike[str], data: bytes | bytearray | memoryview) -> None:
     """Write `data` to `path`, or leave what was there untouched: a file beside it takes its name when it is whole."""
     target = _target(path)
+    with _written(target, data) as temporary:
+        temporary.replace(target)
+
+
+def write_pair(
+    path: str | os.PathLike[str],
+    data: bytes | bytearray | memoryview,
+    companion: str | os.PathLike[str],
+    about: bytes | None,
+) -> None:
+    """Write a file and its companion, or with `about` None the file alone, whose companion goes.
+
+    Both are whole before the first takes its name, and the old companion goes before that. So whatever happens, a
+    file has its own companion or none.
+    """
+    target, beside = _target(path), _target(companion)
+    with _written(target, data) as temporary:
+        if about is None:
+            _remove(beside)
+            temporary.replace(target)
+            return
+        with _written(beside, about) as other:
+            _remove(beside)
+            temporary.replace(target)
+            other.replace(beside)
+
+
+@contextmanager
+def _written(target: Path, data: bytes | bytearray | memoryview) -> Iterator[Path]:
+    """Give a whole file beside the target, to be renamed; none is left of it after a failure."""
     temporary, file = _temporary(target)
     try:
         with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+        yield temporary
     except BaseException as e:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(e, OSError):
             raise _refused(target, e.strerror or str(e)) from e
         raise
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    # The order of two renames is that of the disk only if the folder itself is written in between.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from trtreg import _complaints, plugin_nodes
+from trtreg import _complaints, override, plugin_nodes
 from trtreg import model as models
 from trtreg.errors import FaceError, ModelError, TrtregError, UnsupportedNodesError
 from trtreg.manifest import CreatorKey
 from trtreg.scan import ScanReport, Status, needed_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import Message
@@ -29,12 +29,12 @@ _ADVICE: Final = {
 }
 
 
-def check_nodes(report: ScanReport, registered: Collection[CreatorKey]) -> None:
+def check_nodes(report: ScanReport, registered: Collection[CreatorKey], preferred: Mapping[str, str]) -> None:
     """Raise UnsupportedNodesError if the model has a node that nobody provides.
 
     `registered` are the creators that TensorRT has of itself, or that the program registered.
     """
-    bad = [node for node in report.missing if not _is_registered(node, registered)]
+    bad = [node for node in report.missing if not _is_registered(node, registered, preferred)]
     if not bad:
         return
     kind = ModelError if all(node.status is Status.INVALID for node in bad) else UnsupportedNodesError
@@ -78,9 +78,17 @@ def _offered(offers: Sequence[Offer]) -> str:
     return f"{' and '.join(map(str, fit))} {'has' if len(fit) == 1 else 'have'} it: {commands}"
 
 
-def with_named_nodes(model: models.Model, report: ScanReport, is_native: Callable[[str], bool]) -> models.Model:
-    """Give the model with its `Plugin` nodes turned into the named ops: a copy, or itself where it has none."""
-    if not any(node.convention == "Plugin" for node in report.nodes):
+def with_named_nodes(
+    model: models.Model,
+    report: ScanReport,
+    is_native: Callable[[str], bool],
+    takers: Mapping[tuple[CreatorKey, ...], CreatorKey],
+) -> models.Model:
+    """Give the model with its `Plugin` nodes turned into the named ops: a copy, or itself where nothing is to do.
+
+    `takers` are the creators for nodes of preferred ops, where the parser has to be told node by node.
+    """
+    if not takers and not any(node.convention == "Plugin" for node in report.nodes):
         return model
     creators = {
         (plugin.distribution, creator.key): creator
@@ -89,16 +97,20 @@ def with_named_nodes(model: models.Model, report: ScanReport, is_native: Callabl
         for creator in plugin.manifest.library.creators
     }
     chosen = {
-        node.creator: creators.get((node.plugin.distribution, node.creator))
+        node.wanted: creators.get((node.plugin.distribution, node.creator))
         for node in report.nodes
         if node.plugin and node.creator
     }
+    source = override.written_out(model, report) if takers else model
     proto = type(model.proto)()
-    proto.CopyFrom(model.proto)
+    proto.CopyFrom(source.proto)
     copy = models.Model(proto=proto, path=model.path, label=model.label)
     for placed in list(models.walk(copy, is_native)):
+        wanted = needed_keys(placed.node)
         if plugin_nodes.named_op(placed.node):
-            placed.node.CopyFrom(plugin_nodes.translate(placed.node, chosen.get(needed_keys(placed.node)[0])))
+            placed.node.CopyFrom(plugin_nodes.translate(placed.node, chosen.get(wanted)))
+        if wanted in takers:
+            override.take(placed.node, takers[wanted])
     return copy
 
 
@@ -145,7 +157,12 @@ def _serialised(model: models.Model) -> bytes:
 
 
 def _refusal(model: models.Model, report: ScanReport, errors: Sequence[Any], said: Sequence[Message]) -> TrtregError:
-    providers = {node.op: node.plugin.distribution for node in report.nodes if node.plugin}
+    providers = {
+        op: node.plugin.distribution
+        for node in report.nodes
+        if node.plugin
+        for op in (node.op, node.creator.name if node.creator else node.op)
+    }
     lines = [_line(error, model, providers) for error in errors]
     refused = {providers[error.node_operator()] for error in errors if error.node_operator() in providers}
     lines += _last_words(plugin for plugin in report.plugins if plugin.distribution in refused)
@@ -172,9 +189,11 @@ def _line(error: Any, model: models.Model, providers: dict[str, str]) -> str:
     return f"node '{title or error.node()}' ({op}){package}{place}: {reason}"
 
 
-def _is_registered(node: PluginNode, registered: Collection[CreatorKey]) -> bool:
+def _is_registered(node: PluginNode, registered: Collection[CreatorKey], preferred: Mapping[str, str]) -> bool:
     if node.status is Status.INVALID:
         return False
+    if node.preferred:
+        return override.taker(node, preferred, registered) is not None
     return any(CreatorKey(node.op, node.version, space) in registered for space in (node.namespace, node.domain))
 
 

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from trtreg.errors import EngineBuildError, TensorRTUnusableError, UnknownPluginError
+from trtreg.errors import (
+    EmbeddedCodeError,
+    EngineBuildError,
+    EngineLockError,
+    EngineMismatchError,
+    SettingError,
+    TensorRTUnusableError,
+    UnknownPluginError,
+)
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
     from trtreg.discovery import InstalledPlugin
+    from trtreg.embedded import EmbeddedLibrary
+    from trtreg.engine_lock import EngineLock, Mismatch
+    from trtreg.environment import Environment
     from trtreg.loader import LoadedPlugin
 
-__all__ = ["called", "is_tensorrt_plugin_loaded", "load_tensorrt_plugin", "load_trt_engine", "plugins_in_plan"]
+__all__ = [
+    "LockPolicy",
+    "called",
+    "deserialize",
+    "is_tensorrt_plugin_loaded",
+    "load_tensorrt_plugin",
+    "load_trt_engine",
+    "needed_plugins",
+    "plugins_in_plan",
+    "read_plan",
+]
+
+LockPolicy: TypeAlias = Literal["require", "check", "ignore"]
+
+_POLICIES: Final = ("require", "check", "ignore")
+_log = logging.getLogger("trtreg")
 
 
 def load_tensorrt_plugin(*names: str) -> tuple[LoadedPlugin, ...]:
@@ -38,13 +65,35 @@ def is_tensorrt_plugin_loaded(*names: str) -> bool:
     return all(_matches(name, loaded) for name in names) if names else bool(loaded)
 
 
-def load_trt_engine(path: str | os.PathLike[str]) -> Any:
-    """Deserialise an engine file to TensorRT's ICudaEngine, after loading the installed plugins that it needs."""
+def load_trt_engine(
+    path: str | os.PathLike[str], *, lock: LockPolicy = "check", allow_host_code: bool | None = None
+) -> Any:
+    """Deserialise an engine file to TensorRT's ICudaEngine, after loading the installed plugins that it needs.
+
+    `lock` is what its lock, PATH.lock.json, is for. "check": there may be none; what would certainly fail (another
+    engine, another TensorRT flavour, a creator that no fitting package has) is an EngineMismatchError, any other
+    difference a warning of the Python logger "trtreg". "require": no lock is an EngineLockError, and any difference
+    an EngineMismatchError. "ignore": it is not read.
+
+    `allow_host_code` tells whether libraries that stand in the engine may run: None allows those that are, byte for
+    byte, the libraries of installed plugins, and is an EmbeddedCodeError for others.
+    """
+    return _load(read_plan(Path(path)), path, lock, allow_host_code)
+
+
+def deserialize(plan: bytes, *, allow_host_code: bool | None = None) -> Any:
+    """Do what `load_trt_engine` does with a plan in memory, which has no lock."""
+    return _load(plan, "the engine", "ignore", allow_host_code)
+
+
+def _load(plan: bytes, path: str | os.PathLike[str], lock: LockPolicy, allow_host_code: bool | None) -> Any:
     from trtreg import _complaints, discovery, environment, flavour, loader
 
-    plan = _read(Path(path))
     tensorrt = flavour.select()
     here = environment.read(tensorrt)
+    installed = discovery.discover()
+    known, mismatches = _checked(path, plan, here, installed, lock)
+    libraries = _allowed(path, plan, installed, allow_host_code)
     # Some TensorRTs fault in the constructor of Runtime where there is no driver.
     if here.driver is None:
         raise TensorRTUnusableError(
@@ -52,34 +101,118 @@ def load_trt_engine(path: str | os.PathLike[str]) -> Any:
             found=here.driver_problem,
             remedy="load it on a machine with an NVIDIA GPU",
         )
-    for plugin in plugins_in_plan(plan, discovery.discover()):
+    for plugin in needed_plugins(known, plan, installed, here):
         loader.load(plugin, tensorrt=tensorrt)
     trt: Any = flavour.load(tensorrt)
     with flavour.capture() as said:
-        engine = trt.Runtime(flavour.logger(tensorrt)).deserialize_cuda_engine(plan)
+        runtime = trt.Runtime(flavour.logger(tensorrt))
+        if libraries:
+            runtime.engine_host_code_allowed = True
+        engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
+        causes = [*_complaints.errors(said), *(f"by its lock: {mismatch}" for mismatch in mismatches)]
         raise EngineBuildError(
             f"{trt.__name__} {trt.__version__} cannot deserialise {path}",
-            found="; ".join(_complaints.errors(said)) or "no reason given",
+            found="; ".join(causes) or "no reason given",
             remedy="build it with this TensorRT for this GPU, with its plugins installed",
         )
     return engine
 
 
 def plugins_in_plan(plan: bytes, plugins: Iterable[InstalledPlugin]) -> tuple[InstalledPlugin, ...]:
-    """The packages with a creator whose name stands in the plan.
+    """The packages with a creator whose name stands in the plan, and in no library that the plan carries.
 
     A plan holds the names of its plugins in plain bytes (seen with TensorRT-RTX 1.7.1). A name that stands there by
     chance loads a plugin too many, which does no harm.
     """
+    from trtreg import embedded
+
+    carried = [plan[one.offset : one.offset + one.size] for one in embedded.find(plan)]
+    engine = embedded.without(plan) if carried else plan
+
+    def is_needed(name: bytes) -> bool:
+        return name in engine and not any(name in library for library in carried)
+
     return tuple(
         plugin
         for plugin in plugins
-        if plugin.manifest and any(creator.name.encode() in plan for creator in plugin.manifest.library.creators)
+        if plugin.manifest and any(is_needed(creator.name.encode()) for creator in plugin.manifest.library.creators)
     )
 
 
-def _read(path: Path) -> bytes:
+def _checked(
+    path: str | os.PathLike[str],
+    plan: bytes,
+    here: Environment,
+    installed: Sequence[InstalledPlugin],
+    policy: LockPolicy,
+) -> tuple[EngineLock | None, tuple[Mismatch, ...]]:
+    """Read and check the lock as the policy says; gives the mismatches that are let pass."""
+    from trtreg import engine_lock
+
+    if policy not in _POLICIES:
+        raise SettingError("Unknown policy for the lock of an engine", found=repr(policy), expected=str(_POLICIES))
+    known = None if policy == "ignore" else engine_lock.read(path)
+    if known is None:
+        if policy == "require":
+            raise EngineLockError(
+                f"{path} has no lock", expected=f"{path}{engine_lock.SUFFIX}", remedy="build it with trtreg onnx2trt"
+            )
+        return None, ()
+    mismatches = engine_lock.check(known, plan, here, installed)
+    if any(mismatch.hard for mismatch in mismatches) or (mismatches and policy == "require"):
+        raise EngineMismatchError(f"{path} does not go with its lock and this machine", mismatches=mismatches)
+    for mismatch in mismatches:
+        _log.warning("%s: %s", path, mismatch)
+    return known, mismatches
+
+
+def _allowed(
+    path: str | os.PathLike[str], plan: bytes, installed: Sequence[InstalledPlugin], allow: bool | None
+) -> tuple[EmbeddedLibrary, ...]:
+    """The libraries in the plan, all of them allowed to run."""
+    from trtreg import embedded
+
+    libraries = embedded.find(plan)
+    own = [plugin.manifest.library for plugin in installed if plugin.manifest]
+    strange = [one for one in libraries if not any(one.is_library(plan, file.size, file.sha256) for file in own)]
+    if allow is False and libraries:
+        strange = [*libraries]
+    if strange and not allow:
+        what = "a shared library" if len(strange) == 1 else f"{len(strange)} shared libraries"
+        raise EmbeddedCodeError(
+            f"{path} carries {what}, whose code would run in this process",
+            found=", ".join(f"sha256 {one.sha256[:12]} ({one.size} bytes)" for one in strange),
+            expected="none" if allow is False else "those of installed plugins",
+            remedy="if you trust who built it: load_trt_engine(path, allow_host_code=True)",
+        )
+    return libraries
+
+
+def needed_plugins(
+    lock: EngineLock | None, plan: bytes, plugins: Sequence[InstalledPlugin], here: Environment
+) -> tuple[InstalledPlugin, ...]:
+    """The packages to load for a plan: by its lock, each creator from the package that it names if that one fits.
+
+    Without a lock, or with one of another plan, the names in the plan tell.
+    """
+    from hashlib import sha256
+
+    from trtreg import discovery, scan
+
+    if lock is None or lock.plan_sha256 != sha256(plan).hexdigest():
+        return plugins_in_plan(plan, plugins)
+    chosen: dict[str, InstalledPlugin] = {}
+    for used in lock.plugins:
+        for creator in () if used.embedded else used.creators:
+            fitting = [plugin for plugin in scan.candidates(creator, plugins) if scan.unfitness(plugin, here) is None]
+            same = [plugin for plugin in fitting if discovery.same_name(plugin.distribution, used.package)]
+            chosen.update((plugin.distribution, plugin) for plugin in (*same, *fitting)[:1])
+    return tuple(chosen.values())
+
+
+def read_plan(path: Path) -> bytes:
+    """Read an engine file; EngineBuildError where there is none, or nothing in it."""
     try:
         plan = path.read_bytes()
     except OSError as e:

@@ -7,6 +7,7 @@ they are opened only then.
 from __future__ import annotations
 
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trtreg import attributes, native_operators, plugin_nodes
@@ -15,7 +16,7 @@ from trtreg.errors import ModelError
 from trtreg.scan_report import PluginNode, ScanReport, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.environment import Environment
@@ -51,8 +52,12 @@ def scan_model(
     environment: Environment | None = None,
     is_native: Callable[[str], bool] | None = None,
     catalogues: OpenCatalogues | None = None,
+    preferred: Mapping[str, str] = MappingProxyType({}),
 ) -> ScanReport:
-    """Scan a model that is read already; `is_native` defaults to the table of TensorRT-RTX that trtreg carries."""
+    """Scan a model that is read already; `is_native` defaults to the table of TensorRT-RTX that trtreg carries.
+
+    `preferred` maps ops to the names of plugins that shall take their nodes, whoever else could.
+    """
     from trtreg import discovery
     from trtreg import environment as environments
 
@@ -62,10 +67,11 @@ def scan_model(
         environments.read() if environment is None else environment,
         native_operators.read().operators.__contains__ if is_native is None else is_native,
         catalogues,
+        preferred,
     )
     total = 0
     found = []
-    for placed in models.walk(model, shop.is_native):
+    for placed in models.walk(model, shop.is_opaque):
         total += 1
         node = shop.judge(placed)
         if node is not None:
@@ -103,13 +109,19 @@ class _Shop:
         environment: Environment,
         is_native: Callable[[str], bool],
         catalogues: OpenCatalogues | None,
+        preferred: Mapping[str, str],
     ) -> None:
-        self.is_native = is_native
+        self._is_native = is_native
+        self._preferred = preferred
         self._catalogues = catalogues
         self._plugins = plugins
         self._environment = environment
         self._verdicts: dict[str, str | None] = {}
         self._keys = {c.key for p in plugins if p.manifest for c in p.manifest.library.creators}
+
+    def is_opaque(self, op: str) -> bool:
+        """Whether an op stays whole even where the model has a function of its name."""
+        return op in self._preferred or self._is_native(op)
 
     def judge(self, placed: models.PlacedNode) -> PluginNode | None:
         """Say what stands behind a node; None for a native operator that nobody else claims."""
@@ -121,29 +133,51 @@ class _Shop:
                 plugin_nodes.read_info(node)
             except ModelError as e:
                 return self._node(placed, keys[0], Status.INVALID, reason=str(e))
-        native = self.is_native(op)
-        # The parser takes the plugin for a native name only where the node's attribute names a namespace that has it.
-        overridden = native and keys[0].namespace != "" and keys[0] in self._keys
+        if op in self._preferred:
+            return self._provider(placed, self._wanted(placed.node, keys), preferred=True)
+        native = self._is_native(op)
+        # The parser takes the plugin for a native name only where the node's attribute names a namespace that has it,
+        # and never inside of a function.
+        named = plugin_nodes.string_attribute(node, "plugin_namespace") is not None
+        overridden = native and named and keys[0] in self._keys and not models.functions_around(placed.where)
         if native and not overridden:
             if not by_name and op not in {key.name for key in self._keys}:
                 return None
             return self._node(placed, keys[0], Status.NATIVE, reason="TensorRT's parser imports this op itself")
         return self._provider(placed, keys)
 
-    def _provider(self, placed: models.PlacedNode, keys: tuple[CreatorKey, ...]) -> PluginNode:
+    def _wanted(self, node: Any, keys: tuple[CreatorKey, ...]) -> tuple[CreatorKey, ...]:
+        """The creators that may take a node of a preferred op: those that it names, else all of the plugin's name."""
+        name = self._preferred[keys[0].name]
+        exact = tuple(key._replace(name=name) for key in keys)
+        if any(plugin_nodes.string_attribute(node, a) is not None for a in ("plugin_version", "plugin_namespace")):
+            return exact
+        return tuple(dict.fromkeys((*exact, *sorted(key for key in self._keys if key.name == name))))
+
+    def _provider(
+        self, placed: models.PlacedNode, keys: tuple[CreatorKey, ...], *, preferred: bool = False
+    ) -> PluginNode:
         unfit: list[tuple[CreatorKey, InstalledPlugin, str]] = []
         for key in keys:
             for plugin in candidates(key, self._plugins):
                 reason = self._unfitness(plugin)
                 if reason is None:
-                    return self._node(placed, key, Status.PROVIDED, plugin)
+                    return self._node(placed, key, Status.PROVIDED, plugin, preferred=preferred)
                 unfit.append((key, plugin, reason))
         if unfit:
             key, plugin, reason = unfit[0]
-            return self._node(placed, key, Status.INCOMPATIBLE, plugin, reason=reason, offers=self._offers(keys))
+            offers = self._offers(keys)
+            return self._node(
+                placed, key, Status.INCOMPATIBLE, plugin, reason=reason, offers=offers, preferred=preferred
+            )
         offers = self._offers(keys)
-        reason, nearest = self._absence(placed.node, keys), () if offers else self._nearest(keys[0].name)
-        return self._node(placed, keys[0], Status.MISSING, reason=reason, nearest=nearest, offers=offers)
+        reason = self._absence(placed.node, keys)
+        if preferred and keys[0].name not in {key.name for key in self._keys}:
+            reason = f"no installed plugin is called {keys[0].name}, and a plugin is preferred for this op"
+        nearest = () if offers else self._nearest(keys[0].name)
+        return self._node(
+            placed, keys[0], Status.MISSING, reason=reason, nearest=nearest, offers=offers, preferred=preferred
+        )
 
     @cached_property
     def _shelf(self) -> Shelf | None:
@@ -197,13 +231,14 @@ class _Shop:
         reason: str | None = None,
         nearest: tuple[str, ...] = (),
         offers: tuple[Offer, ...] = (),
+        preferred: bool = False,
     ) -> PluginNode:
         node = placed.node
         by = _creator(plugin, key) or next((offer.op for offer in offers), None)
         checkable = by is not None and status is not Status.INVALID
         return PluginNode(
             name=node.name,
-            op=key.name,
+            op=plugin_nodes.named_op(node) or node.op_type,
             domain=node.domain,
             version=key.version,
             namespace=key.namespace,
@@ -217,6 +252,8 @@ class _Shop:
             nearest=nearest,
             faults=attributes.check(node, by, complete=_is_complete(plugin)) if by and checkable else (),
             offers=offers,
+            preferred=preferred,
+            wanted=needed_keys(node),
         )
 
 

@@ -52,8 +52,13 @@ class PluginNode:
     """Known names that look like the missing one."""
     faults: tuple[Fault, ...] = ()
     """What is wrong with its attributes, by the fields of the creator that would take it."""
+    preferred: bool = False
+    """Whether it shall be a plugin although TensorRT's parser, or a function of the model, has the op."""
     offers: tuple[Offer, ...] = ()
     """Releases in catalogues that have it, where no installed package does; those that fit come first."""
+
+    wanted: tuple[CreatorKey, ...] = ()
+    """The creators that the node itself names, by its op, attributes and domain; the parser's first choice first."""
 
     @property
     def title(self) -> str:
@@ -83,6 +88,11 @@ class ScanReport:
     def complete(self) -> bool:
         """Whether nothing that is known stands in the way of a conversion."""
         return not self.missing and not self.faulty
+
+    @property
+    def provided(self) -> tuple[PluginNode, ...]:
+        """The nodes that an installed package computes."""
+        return tuple(n for n in self.nodes if n.status is Status.PROVIDED)
 
     @property
     def plugins(self) -> tuple[InstalledPlugin, ...]:

@@ -8,6 +8,7 @@ from trtreg.cli import _progress, onnx2trt
 from trtreg.errors import (
     ModelError,
     OutputError,
+    PreferenceError,
     SettingError,
     ShapeError,
     UnsupportedNodesError,
@@ -22,7 +23,12 @@ def test_an_engine_and_a_report(cli, identity, model, tmp_path):
     code, out, err = cli("onnx2trt", model, "-o", tmp_path / "m.engine")
     assert code == 0
     assert (tmp_path / "m.engine").stat().st_size > 1000
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.engine", "m.onnx", "site"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "m.engine",
+        "m.engine.lock.json",
+        "m.onnx",
+        "site",
+    ]
     lines = [" ".join(line.split()) for line in out.splitlines()]
     selected = flavour.select()
     assert lines[0].startswith(f"{tmp_path / 'm.engine'}: ")
@@ -233,3 +239,46 @@ def test_a_terminal_gets_a_bar(cli, identity, model, tmp_path, monkeypatch):
 def test_nothing_is_loaded_for_a_text(cli, identity, model, tmp_path):
     cli("onnx2trt", model, "-t", tmp_path / "t")
     assert not loader.loaded()
+
+
+def test_the_lock_is_no_name_for_the_text(cli, model, tmp_path):
+    check_refusal(cli, tmp_path, model, OutputError, "is named twice", "-t", tmp_path / "new.engine.lock.json")
+
+
+def test_a_lock_that_cannot_be_written_is_told_before_the_work(cli, model, tmp_path, monkeypatch):
+    from trtreg import convert
+
+    monkeypatch.setattr(convert, "onnx2trt", lambda *a, **k: pytest.fail("the build was started"))
+    (tmp_path / "new.engine.lock.json").mkdir()
+    check_refusal(cli, tmp_path, model, OutputError, "it is a directory")
+
+
+def test_plugins_inside_the_engine(cli, identity, model, tmp_path):
+    if flavour.select().flavour is not flavour.Flavour.RTX:
+        pytest.skip("this is about TensorRT-RTX")
+    code, out, _ = cli("onnx2trt", model, "-o", tmp_path / "e", "--embed")
+    assert code == 0
+    assert "plugins  trtplugin-identity 1.0 (TrtregTestIdentity 1), in the engine" in out
+    assert identity.library_path.read_bytes() in (tmp_path / "e").read_bytes()
+
+
+def test_a_preferred_plugin(cli, compile_library, install, monkeypatch, site, tmp_path, save_model):
+    from trtreg.manifest import CreatorKey
+    from trtreg.sdk import toolchain
+
+    flags = ("-Wl,-z,defs", "-ldl", "-lrt", "-lpthread")
+    library = compile_library("identity.cpp", str(toolchain.find().nvcc.cudart), *flags)
+    install(library, [CreatorKey("TrtregTestIdentity", "1")], "trtplugin-identity")
+    monkeypatch.syspath_prepend(site)
+    options = ["--prefer-plugin", "Relu=TrtregTestIdentity", "--prefer-plugin", "Sigmoid=TrtregTestIdentity"]
+    code, out, _ = cli("onnx2trt", save_model("[one] y = Relu (x)"), "-o", tmp_path / "e", *options)
+    for known in loader.loaded():
+        loader.unload(known)
+    assert code == 0
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "PLUGIN_V3 one" in lines
+    assert lines[-2:] == ["taken Relu: 'one' by TrtregTestIdentity 1", "taken Sigmoid: the model has no such node"]
+
+
+def test_a_malformed_preference(cli, model, tmp_path):
+    check_refusal(cli, tmp_path, model, PreferenceError, "a preference is malformed", "--prefer-plugin", "=X")

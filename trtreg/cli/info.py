@@ -1,14 +1,19 @@
-"""Show a plugin: its manifest, its ops with their attributes, and whether it fits this machine.
+"""Show a plugin or an engine: what it is, and whether it fits this machine.
+
+Of a plugin: its manifest, and its ops with their attributes. Of an engine: what its lock, ENGINE.lock.json, says it was
+built with, what of that is different here, and which plugins it carries or needs.
 
 Examples:
   trtreg info trtplugin-dcnv2
   trtreg info DCNv2            by the name of an op
   trtreg info DCNv2 --json
+  trtreg info model.engine
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtreg.cli import _terminal
@@ -25,16 +30,21 @@ __all__ = ["configure_parser", "execute"]
 
 def configure_parser(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", metavar="NAME", help="a package or an op")
-    parser.add_argument("--json", action="store_true", help="print JSON (schema: trtreg/schema/info.schema.json)")
+    parser.add_argument("name", metavar="NAME", help="a package, an op, or an engine file")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON (trtreg/schema/info.schema.json, engine.schema.json)"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print all that is known of one plugin, or of each that has the op."""
+    """Print all that is known of one plugin, of each that has the op, or of an engine."""
     from trtreg import manifest as manifests
     from trtreg import runtime
-    from trtreg.cli import _plugins
+    from trtreg.cli import _engine, _plugins
 
+    if _is_engine(arguments.name):
+        _engine.show(arguments.name, as_json=arguments.json)
+        return 0
     judged = _plugins.judge_all()
     named = runtime.called(arguments.name, [one.plugin for one in judged])
     chosen = [one for one in judged if one.plugin in named]
@@ -50,6 +60,12 @@ def execute(arguments: argparse.Namespace) -> int:
         return 0
     print("\n\n".join("\n".join(_lines(one)) for one in chosen))
     return 0
+
+
+def _is_engine(name: str) -> bool:
+    """Whether a path is meant: one that says so by itself, or a file; a package's name has neither."""
+    path = Path(name)
+    return path.suffix in {".engine", ".plan", ".trt"} or path.name != name or path.is_file()
 
 
 def _lines(one: Judged) -> Iterator[str]:

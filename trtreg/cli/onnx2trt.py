@@ -5,7 +5,11 @@ Examples:
   trtreg onnx2trt model.onnx -o model.engine --shapes input:1x3x224x224
   trtreg onnx2trt model.onnx -o model.engine --shapes input:1x3x64x64/1x3x224x224/8x3x512x512
   trtreg onnx2trt model.onnx -o model.engine --targets 8.6,sm_89 --workspace 1GiB
-  trtreg onnx2trt model.onnx -t model.txt          only the text, needs no TensorRT
+  trtreg onnx2trt model.onnx -o model.engine --prefer-plugin ScatterND    a plugin instead of TensorRT's own ScatterND
+  trtreg onnx2trt model.onnx -o model.engine --embed       plugin libraries inside the engine
+  trtreg onnx2trt model.onnx -t model.txt                  only the text, needs no TensorRT
+
+Beside the engine lies its lock, model.engine.lock.json: what it was built with. `trtreg info model.engine` shows it.
 """
 
 from __future__ import annotations
@@ -51,6 +55,16 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fp16", action="store_true", help="allow float16 layers, where TensorRT has such a mode")
     parser.add_argument("--bf16", action="store_true", help="allow bfloat16 layers, where TensorRT has such a mode")
+    parser.add_argument(
+        "--prefer-plugin",
+        metavar="OP[=NAME]",
+        action="append",
+        default=[],
+        help="let a plugin compute the nodes of this op although TensorRT could; repeatable",
+    )
+    parser.add_argument(
+        "--embed", action="store_true", help="write the plugin libraries into the engine, which then runs without them"
+    )
     parser.add_argument("--device", metavar="N", type=int, default=0, help="CUDA device to build on")
     talk = parser.add_mutually_exclusive_group()
     talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
@@ -60,14 +74,16 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Build, save and report."""
+    from trtreg import engine_lock, output
     from trtreg import model as models
-    from trtreg import output
+    from trtreg.engine import save_trt_engine
 
     if not (arguments.output or arguments.text):
         arguments.usage_error("nothing to do: give -o ENGINE, -t TEXT, or both")
     # Before the long work, not after it.
     used = {Path(arguments.model).resolve()}
-    for path in filter(None, (arguments.output, arguments.text)):
+    lock = engine_lock.path_of(arguments.output) if arguments.output else None
+    for path in filter(None, (arguments.output, lock, arguments.text)):
         output.check_writable(path)
         if Path(path).resolve() in used:
             raise OutputError(
@@ -79,9 +95,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.output:
         start = monotonic()
         engine = _build(arguments)
-        output.write(arguments.output, engine.plan)
+        save_trt_engine(engine, arguments.output)
         if not arguments.quiet:
-            print("\n".join(_report(engine, arguments.output, monotonic() - start)))
+            print("\n".join(_report(engine, arguments, monotonic() - start)))
     return 0
 
 
@@ -103,11 +119,14 @@ def _build(arguments: argparse.Namespace) -> Engine:
             max_workspace_size=arguments.workspace,
             device_id=arguments.device,
             targets=[target for target in arguments.targets.split(",") if target.strip()],
+            prefer_plugins=arguments.prefer_plugin,
+            embed_plugins=arguments.embed,
             on_progress=on_progress,
         )
 
 
-def _report(engine: Engine, path: str, seconds: float) -> Iterator[str]:
+def _report(engine: Engine, arguments: argparse.Namespace, seconds: float) -> Iterator[str]:
+    path: str = arguments.output
     targets = f", for {', '.join(engine.targets)}" if engine.targets else ""
     yield (
         f"{_terminal.good(path)}: {_terminal.size(len(engine.plan))},"
@@ -120,7 +139,12 @@ def _report(engine: Engine, path: str, seconds: float) -> Iterator[str]:
     for layer in plugin_layers:
         yield f"           {layer.type}  {layer.name}"
     names = [f"{plugin.package} {plugin.version}" for plugin in engine.plugins]
-    yield f"  plugins  {', '.join(names) or 'none'}" + (f" ({_creators(engine)})" if names else "")
+    embedded = ", in the engine" if any(plugin.embedded for plugin in engine.plugins) else ""
+    yield f"  plugins  {', '.join(names) or 'none'}" + (f" ({_creators(engine)}){embedded}" if names else "")
+    for wish in arguments.prefer_plugin:
+        op = wish.partition("=")[0].strip()
+        taken = [f"'{node.title}' by {node.creator}" for node in engine.taken if node.op == op]
+        yield f"  taken    {op}: {', '.join(taken) or 'the model has no such node'}"
 
 
 def _creators(engine: Engine) -> str:
