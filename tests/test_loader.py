@@ -237,7 +237,7 @@ def test_creators_of_a_library_that_is_no_package(compile_creators, install):
 
 
 def test_creators_of_tensorrt_itself(compile_creators, install):
-    key = min(registered())
+    key = min(key for key in registered() if not key.name.startswith("Trtreg"))
     with pytest.raises(AlreadyRegisteredError, match=r"tensorrt_\w+_libs"):
         loader.load(install(compile_creators([key]), [key]))
 

@@ -33,6 +33,9 @@ EXAMPLE = {
         "sms": ["7.5", "9.0a", "12.0"],
         "ptx": ["12.0"],
         "sdk": {"version": "0.1.0", "face_abi": 1},
+        "registration": "init",
+        "init": "initLibMyPlugins",
+        "interface": "v3",
         "creators": [
             {
                 "name": "DCNv2",
@@ -79,6 +82,26 @@ def test_the_example_is_parsed_whole():
     assert creator.fields[2].alias_of == "groups"
     assert creator.signatures == (Signature(inputs=("float32", "int8:chw32"), outputs=("float32",)),)
     assert json.loads(manifest.to_json(parsed)) == EXAMPLE
+
+
+def test_an_older_manifest_says_nothing_of_registration():
+    data = changed(("library", "registration"), ...)
+    for key in ("init", "interface"):
+        del data["library"][key]
+    VALIDATOR.validate(data)
+    library = manifest.parse(data).library
+    assert (library.registration, library.init, library.interface) == ("dynamic", None, None)
+
+
+@pytest.mark.parametrize(
+    ("registration", "init"), [("init", None), ("dynamic", "f"), ("static", "f"), ("other", None), ("init", "f()")]
+)
+def test_a_function_goes_with_its_style_only(registration, init):
+    data = changed(("library", "registration"), registration)
+    data["library"]["init"] = init
+    assert not VALIDATOR.is_valid(data)
+    with pytest.raises(ManifestError, match=r"library\.(init|registration)"):
+        manifest.parse(data)
 
 
 def test_a_library_not_made_with_our_sdk_says_less():
@@ -214,6 +237,7 @@ libraries = st.builds(
     cuda=st.none() | versions,
     sms=archs,
     ptx=archs,
+    interface=st.none() | st.sampled_from(["v2", "v3"]),
     sdk=st.none() | st.builds(Sdk, version=words, face_abi=st.integers(1, 9)),
     creators=st.lists(creators, max_size=2).map(tuple),
 )

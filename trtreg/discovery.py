@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,14 +16,26 @@ if TYPE_CHECKING:
 
     from trtreg.manifest import Manifest
 
-__all__ = ["ENTRY_POINT_GROUP", "InstalledPlugin", "discover", "distribution_of", "find", "same_name"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "InstalledPlugin",
+    "added",
+    "discover",
+    "distribution_of",
+    "find",
+    "library_folder",
+    "same_name",
+]
 
 ENTRY_POINT_GROUP: Final = "trtreg.plugins"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstalledPlugin:
-    """A plugin package on this machine; one that is broken has a `problem` and may have no manifest."""
+    """A plugin package on this machine; one that is broken has a `problem` and may have no manifest.
+
+    An `added` one is no package but a finished library that `trtreg add` has put beside them.
+    """
 
     distribution: str
     version: str
@@ -30,6 +43,12 @@ class InstalledPlugin:
     root: Path
     manifest: Manifest | None
     problem: TrtregError | None
+    added: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """How to get it whole again."""
+        return _remedy(self.distribution, self.root) if self.added else f"reinstall {self.distribution}"
 
     @property
     def library_path(self) -> Path | None:
@@ -38,12 +57,32 @@ class InstalledPlugin:
 
 
 def discover(paths: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
-    """All plugin packages on `paths` (default: `sys.path`), sorted by name.
+    """All plugin packages on `paths` (default: `sys.path`, and the libraries that were added), sorted by name.
 
-    A package that shadows another of the same name on an earlier path wins, as with imports.
+    A package that shadows another of the same name on an earlier path wins, as with imports, and any package wins over
+    an added library of its name.
     """
     plugins = [_plugin(distribution, entry, paths) for distribution, entry in _entry_points(paths)]
+    if paths is None:
+        taken = {_normalised(plugin.distribution) for plugin in plugins}
+        plugins += [plugin for plugin in added() if _normalised(plugin.distribution) not in taken]
     return tuple(sorted(plugins, key=lambda plugin: (_normalised(plugin.distribution), plugin.package)))
+
+
+def added() -> tuple[InstalledPlugin, ...]:
+    """The libraries that `trtreg add` has registered for this user."""
+    folder = library_folder()
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - no cost where there is none, and little where there is
+    except OSError:
+        return ()
+    return tuple(_added(folder / name) for name in names if not name.startswith("."))
+
+
+def library_folder() -> Path:
+    """Where `trtreg add` keeps a folder for each library: see https://specifications.freedesktop.org/basedir/."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "trtreg" / "libraries"
 
 
 def find(name: str, plugins: Iterable[InstalledPlugin] | None = None) -> InstalledPlugin:
@@ -109,7 +148,7 @@ def _plugin(distribution: Distribution, entry: EntryPoint, paths: Sequence[str] 
     problem: TrtregError | None = None
     try:
         manifest = manifests.read(root / manifests.FILE_NAME)
-        problem = _contradiction(name, distribution.version, root, manifest)
+        problem = _contradiction(name, distribution.version, root, manifest, f"reinstall {name}")
     except TrtregError as error:
         problem = error
     return InstalledPlugin(
@@ -120,6 +159,34 @@ def _plugin(distribution: Distribution, entry: EntryPoint, paths: Sequence[str] 
         manifest=manifest,
         problem=problem,
     )
+
+
+def _added(root: Path) -> InstalledPlugin:
+    manifest = None
+    problem: TrtregError | None = None
+    remedy = _remedy(root.name, root)
+    try:
+        manifest = manifests.read(root / manifests.FILE_NAME)
+        problem = _contradiction(root.name, manifest.version, root, manifest, remedy)
+    except TrtregError as error:
+        problem = error
+        problem.remedy = remedy
+    return InstalledPlugin(
+        distribution=manifest.package if manifest else root.name,
+        version=manifest.version if manifest else "0",
+        package="",
+        root=root,
+        manifest=manifest,
+        problem=problem,
+        added=True,
+    )
+
+
+def _remedy(name: str, root: Path) -> str:
+    """The link in the folder tells where the library was added from; a copy does not."""
+    links = (entry for entry in root.glob("*") if entry.is_symlink())
+    target = next((str(entry.readlink()) for entry in links), "LIBRARY")
+    return f"`trtreg add {target} --name {name}` if it was rebuilt, `trtreg add --remove {name}` if it has gone"
 
 
 def _root(distribution: Distribution, package: str, paths: Sequence[str] | None) -> Path:
@@ -148,9 +215,8 @@ def _import_folders(top_level: str, paths: Sequence[str] | None) -> tuple[str, .
     return tuple(spec.submodule_search_locations or ()) if spec else ()
 
 
-def _contradiction(name: str, version: str, root: Path, manifest: Manifest) -> TrtregError | None:
+def _contradiction(name: str, version: str, root: Path, manifest: Manifest, remedy: str) -> TrtregError | None:
     """What the manifest and the installed package do not agree on."""
-    remedy = f"reinstall {name}"
     if not same_name(name, manifest.package):
         return ManifestError("The manifest is of another package", found=manifest.package, expected=name, remedy=remedy)
     if version != manifest.version and not _same_version(version, manifest.version):

@@ -6,23 +6,19 @@ known is checked first, on the file: hash, machine, entry points. What TensorRT 
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from trtreg import compatibility, discovery, environment, flavour
+from trtreg import _library_file, compatibility, discovery, environment, flavour
 from trtreg.errors import (
     AlreadyRegisteredError,
     CreatorsMissingError,
-    HashMismatchError,
     IncompatiblePluginError,
-    LoadError,
     ManifestError,
-    MissingDependencyError,
-    NotAPluginError,
     UnknownPluginError,
-    WrongArchitectureError,
 )
 from trtreg.manifest import CreatorKey
 
@@ -32,19 +28,24 @@ if TYPE_CHECKING:
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import InstalledTensorRT
-    from trtreg.manifest import Library, Manifest
+    from trtreg.manifest import Manifest
 
 __all__ = ["LoadedPlugin", "load", "loaded", "unload"]
 
-_ENTRY_POINT: Final = "getCreators"
-
+_log = logging.getLogger("trtreg.loader")
 _lock: Final = RLock()
+# A fork copies locks as they are: one that another thread holds at that moment would stay locked in the child.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _plugins: Final[dict[tuple[flavour.Flavour, str], LoadedPlugin]] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedPlugin:
-    """A plugin whose creators are in the registry; `handle` is None where somebody else had loaded the library."""
+    """A plugin whose creators are in the registry.
+
+    `handle` is what keeps them: the registry's for the library, or the open library where that registers itself. It is
+    None where somebody else had loaded the library.
+    """
 
     plugin: InstalledPlugin
     tensorrt: InstalledTensorRT
@@ -58,6 +59,12 @@ class LoadedPlugin:
         """Whether somebody else loaded the library, so that it is not ours to unload."""
         return self.handle is None
 
+    @property
+    def removable(self) -> bool:
+        """Whether `unload` can take it out: the registry has no way to forget a library that registered itself."""
+        manifest = self.plugin.manifest
+        return self.handle is not None and manifest is not None and manifest.library.registration == "dynamic"
+
 
 def load(plugin: InstalledPlugin, *, tensorrt: InstalledTensorRT | None = None) -> LoadedPlugin:
     """Load the plugin's library into the registry of TensorRT (default: the selected one) and prove that it is there.
@@ -66,8 +73,10 @@ def load(plugin: InstalledPlugin, *, tensorrt: InstalledTensorRT | None = None) 
     or the LoadError that names what is wrong.
     """
     manifest, library = _require_sound(plugin)
+    chosen = tensorrt or flavour.select()
+    # Before our lock is taken: while TensorRT is imported, autoload calls this function for every plugin.
+    flavour.load(chosen)
     with _lock:
-        chosen = tensorrt or flavour.select()
         key = (chosen.flavour, str(library))
         known = _plugins.get(key)
         if known is None or known.sha256 != manifest.library.sha256 or not _is_current(known):
@@ -78,8 +87,9 @@ def load(plugin: InstalledPlugin, *, tensorrt: InstalledTensorRT | None = None) 
 def unload(plugin: InstalledPlugin | LoadedPlugin | str) -> bool:
     """Take a loaded plugin out of the registry; tells whether its creators are gone.
 
-    They stay (False) where somebody else loaded the library. Nothing may use the plugin any more: no network, engine
-    or context with a layer of it.
+    They stay (False) where somebody else loaded the library, and where it registered itself (static registration, or
+    a function of its own), for as long as the process lives: the logger "trtreg.loader" then says so. Nothing may use
+    the plugin any more: no network, engine or context with a layer of it.
     """
     with _lock:
         matches = [(key, known) for key, known in _plugins.items() if _is_meant(plugin, known)]
@@ -91,8 +101,15 @@ def unload(plugin: InstalledPlugin | LoadedPlugin | str) -> bool:
         for key, known in matches:
             registry = flavour.load(known.tensorrt).get_plugin_registry()
             # A handle that somebody has already deregistered is a dangling pointer.
-            if known.handle is not None and _is_current(known):
+            if known.removable and _is_current(known):
                 registry.deregister_library(known.handle)
+            elif known.handle is not None and not known.removable:
+                _log.warning(
+                    "%s stays in the registry of %s until the process ends: its library registered itself, and "
+                    "TensorRT cannot take such a library out",
+                    _distribution(known),
+                    known.tensorrt.flavour.module,
+                )
             del _plugins[key]
             gone = gone and not any(creator in _registered(registry) for creator in known.creators)
         return gone
@@ -112,19 +129,22 @@ def _is_current(known: LoadedPlugin) -> bool:
 
 def _load(plugin: InstalledPlugin, manifest: Manifest, library: Path, tensorrt: InstalledTensorRT) -> LoadedPlugin:
     name = plugin.distribution
+    # Before the verdict: it names both libraries, where the verdict knows versions only.
+    _library_file.check_linkage(library, manifest.library.needed, manifest.library, tensorrt, owner=name)
     _require_compatible(manifest, tensorrt)
-    _check_file(library, manifest.library, name)
+    _library_file.check(library, manifest.library, tensorrt, owner=name, remedy=plugin.remedy)
     registry = flavour.load(tensorrt).get_plugin_registry()
     declared = tuple(creator.key for creator in manifest.library.creators)
     before = _registered(registry)
     handle = None
     if not _is_adoptable(library, declared, before, name):
-        handle = _load_library(registry, library, name)
+        handle = _bring_in(registry, library, manifest, tensorrt)
         after = _registered(registry)
         absent = [creator for creator in declared if creator not in after]
         if absent:
-            registry.deregister_library(handle)
-            raise _creators_missing(name, library, absent, set(after) - set(before))
+            if manifest.library.registration == "dynamic":
+                registry.deregister_library(handle)
+            raise _creators_missing(plugin, library, absent, set(after) - set(before))
     return LoadedPlugin(
         plugin=plugin,
         tensorrt=tensorrt,
@@ -150,7 +170,7 @@ def _require_sound(plugin: InstalledPlugin) -> tuple[Manifest, Path]:
         raise plugin.problem.with_traceback(None)  # one object for every attempt: keep no frames alive
     library = plugin.library_path
     if plugin.manifest is None or library is None:
-        raise ManifestError(f"{plugin.distribution} has no manifest", remedy=f"reinstall {plugin.distribution}")
+        raise ManifestError(f"{plugin.distribution} has no manifest", remedy=plugin.remedy)
     # Links are followed once, so that a library has one name whoever loads it.
     return plugin.manifest, library.resolve()
 
@@ -169,53 +189,6 @@ def _registered(registry: Any) -> dict[CreatorKey, Any]:
         CreatorKey(creator.name, creator.plugin_version, creator.plugin_namespace): creator
         for creator in registry.all_creators
     }
-
-
-def _check_file(path: Path, library: Library, distribution: str) -> None:
-    """Check the library on disk against its manifest, and that TensorRT can open it."""
-    from trtreg import _elf
-
-    remedy = f"reinstall {distribution}"
-    try:
-        with path.open("rb") as file:
-            size, digest = os.fstat(file.fileno()).st_size, _sha256(file)
-            if size != library.size or digest != library.sha256:
-                raise HashMismatchError(
-                    f"{path} is not the library that its manifest describes",
-                    found=f"sha256 {digest} ({size} bytes)",
-                    expected=f"{library.sha256} ({library.size} bytes)",
-                    remedy=remedy,
-                )
-            file.seek(0)
-            facts = _elf.read(file)
-    except OSError as error:
-        raise LoadError(f"{path} cannot be read", found=error.strerror or str(error), remedy=remedy) from error
-    except _elf.BadElfError as error:
-        raise NotAPluginError(f"{path} is no shared library", found=str(error), remedy=remedy) from error
-    here = os.uname().machine
-    if facts.machine != here:
-        raise WrongArchitectureError(
-            f"{path} is for another machine",
-            found=facts.machine,
-            expected=here,
-            remedy=f"install the wheel of {distribution} for {here}",
-        )
-    if not facts.is_shared or _ENTRY_POINT not in facts.exports:
-        raise NotAPluginError(
-            f"{path} is no TensorRT plugin library",
-            found="no exported function getCreators",
-            expected='extern "C" getCreators(int32_t&), as the SDK of trtreg makes it',
-            remedy=f"ask the author of {distribution}, or build it with the SDK",
-        )
-
-
-def _sha256(file: Any) -> str:
-    from hashlib import sha256
-
-    digest = sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _is_adoptable(
@@ -258,35 +231,36 @@ def _owner(library: Path | None) -> str:
     return f"{name} ({library})" if name else str(library)
 
 
-def _load_library(registry: Any, library: Path, distribution: str) -> Any:
+def _bring_in(registry: Any, library: Path, manifest: Manifest, tensorrt: InstalledTensorRT) -> Any:
+    """Let the library register its creators, each style in its own way; gives what keeps it."""
+    if manifest.library.registration != "dynamic":
+        from trtreg.foreign import opening
+
+        return opening.open_library(library, tensorrt, manifest.library.init)
     with flavour.capture() as messages:
         handle = registry.load_library(str(library))
-    if handle is not None:
-        return handle
-    from trtreg import _dependencies
-
-    obstacles = _dependencies.find_obstacles(library)
-    if obstacles.missing:
-        raise MissingDependencyError(
-            f"{library} needs libraries that are not on this machine",
-            found=f"no {', '.join(obstacles.missing)}",
-            remedy=f"install what has them and put it on the loader's path, or ask the author of {distribution}",
-        )
-    said = [*obstacles.complaints, *(text for severity, text in messages if severity in {"error", "internal_error"})]
-    raise LoadError(
-        f"TensorRT did not take {library}",
-        found="; ".join(said) or "no reason given, and nothing amiss in the library",
-        remedy=f"ask the author of {distribution}" if said else "try again in a new process",
-    )
+    if handle is None:
+        raise _library_file.explain_refusal(library, messages, owner=manifest.package)
+    return handle
 
 
 def _creators_missing(
-    distribution: str, library: Path, absent: Iterable[CreatorKey], appeared: Iterable[CreatorKey]
+    plugin: InstalledPlugin, library: Path, absent: Iterable[CreatorKey], appeared: Iterable[CreatorKey]
 ) -> CreatorsMissingError:
+    found = _join(appeared) or "no new creator"
+    elsewhere = [known for known in _plugins.values() if known.library == library]
+    registration = plugin.manifest.library.registration if plugin.manifest else "dynamic"
+    if registration == "static" and found == "no new creator":
+        # Initialisers run once in a process, whoever opened the library and however often.
+        where = f"with {elsewhere[0].tensorrt.flavour.module}" if elsewhere else "before"
+        found = f"no new creator: it registers itself once in a process, and was opened {where}"
+        remedy = "load it in a new process, and there with one TensorRT only"
+    else:
+        remedy = f"{plugin.remedy}, or ask its author to rebuild it"
     return CreatorsMissingError(
         f"{library} was loaded without the creators that its manifest declares: {_join(absent)}",
-        found=_join(appeared) or "no new creator",
-        remedy=f"reinstall {distribution}, or ask its author to rebuild it",
+        found=found,
+        remedy=remedy,
     )
 
 

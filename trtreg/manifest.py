@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from trtreg._json_table import Table, UnexpectedJSONError
 from trtreg.errors import ManifestError
@@ -23,8 +23,10 @@ __all__ = [
     "Creator",
     "CreatorKey",
     "Field",
+    "Interface",
     "Library",
     "Manifest",
+    "Registration",
     "Sdk",
     "Signature",
     "parse",
@@ -34,6 +36,11 @@ __all__ = [
 
 FILE_NAME: Final = "trtplugin.json"
 SCHEMA: Final = 1
+
+Registration = Literal["dynamic", "static", "init"]
+"""How creators come into the registry: TensorRT asks getCreators; the library's static initialisers; a function."""
+
+Interface = Literal["v2", "v3"]
 
 _FLAVOURS: Final = ("full", "lean", "rtx")
 _TENSOR = r"[a-z][a-z0-9]*(:[a-z][a-z0-9_]*)?"
@@ -102,7 +109,8 @@ class Library:
     """Facts that the build derived from the library itself.
 
     `glibc` is the lowest version that provides all symbols, `cuda` the toolkit's; either is None where the library
-    uses none. `sms` are the targets of its machine code, `ptx` those of its PTX.
+    uses none. `sms` are the targets of its machine code, `ptx` those of its PTX. `init` is the function to call where
+    `registration` is "init". `interface` is "v2" where any creator is of that interface, None where it is not known.
     """
 
     file: str
@@ -115,6 +123,9 @@ class Library:
     sms: tuple[str, ...] = ()
     ptx: tuple[str, ...] = ()
     sdk: Sdk | None = None
+    registration: Registration = "dynamic"
+    init: str | None = None
+    interface: Interface | None = None
     creators: tuple[Creator, ...] = ()
 
 
@@ -188,6 +199,9 @@ def to_json(manifest: Manifest) -> str:
             "sms": library.sms,
             "ptx": library.ptx,
             "sdk": None if library.sdk is None else {"version": library.sdk.version, "face_abi": library.sdk.face_abi},
+            "registration": library.registration,
+            "init": library.init,
+            "interface": library.interface,
             "creators": [_creator_data(creator) for creator in library.creators],
         },
     }
@@ -233,6 +247,11 @@ def _specifiers(table: Table) -> dict[str, str]:
 
 def _library(table: Table) -> Library:
     sdk = table.optional_table("sdk")
+    registration = table.string("registration", "dynamic|static|init", default="dynamic")
+    init = table.optional_string("init", r"[A-Za-z_][A-Za-z0-9_]*")
+    if (registration == "init") != (init is not None):
+        expected = "the name of a function where 'registration' is init, and nothing else"
+        raise table.unexpected("init", found=repr(init), expected=expected)
     return Library(
         # A plain file name beside the manifest: a manifest must not reach outside of its package.
         file=table.string("file", r"(?!\.{1,2}$)[^/\x00]+"),
@@ -247,6 +266,9 @@ def _library(table: Table) -> Library:
         sdk=None
         if sdk is None
         else Sdk(version=sdk.string("version", r"\S+"), face_abi=sdk.integer("face_abi", minimum=1)),
+        registration=cast("Registration", registration),
+        init=init,
+        interface=cast("Interface | None", table.optional_string("interface", "v2|v3")),
         creators=tuple(_creator(creator) for creator in table.tables("creators")),
     )
 

@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
         used = [plugin for report in reports for plugin in report.plugins]
         if not wanted and not arguments.models:
             used = [*installed]
-        wanted += [*more, *(resolve.wish(plugin.distribution, "installed") for plugin in used)]
+        wanted += [*more, *(resolve.wish(plugin.distribution, "installed") for plugin in used if not plugin.added)]
         plan = resolve.resolve(
             wanted,
             releases=indexes.releases,

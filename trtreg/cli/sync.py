@@ -39,7 +39,11 @@ def execute(arguments: argparse.Namespace) -> int:
     target, plugins = _installation.facts()
     fetched = _installation.fetch(wanted, offline=arguments.offline)
     locked = {wheel.project for wheel in wanted}
-    others = sorted({p.distribution for p in plugins if _normalised(p) not in locked}) if arguments.prune else []
+    others = (
+        sorted({p.distribution for p in plugins if _normalised(p) not in locked and not p.added})
+        if arguments.prune
+        else []
+    )
     install.check(fetched, target.environment, plugins, others)
     actions, differing = _compare(fetched, plugins)
     actions += [

@@ -38,7 +38,7 @@ def execute(arguments: argparse.Namespace) -> int:
         discovery.find(one.project, installed)
     with _installation.Indexes(arguments) as indexes:
         if not wanted:
-            every = [resolve.wish(plugin.distribution, "installed") for plugin in installed]
+            every = [resolve.wish(plugin.distribution, "installed") for plugin in installed if not plugin.added]
             wanted = [one for one in every if indexes.releases(one.project)]
         plan = resolve.resolve(
             wanted,

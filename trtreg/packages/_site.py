@@ -16,7 +16,9 @@ __all__ = ["distribution", "is_own", "look_anew", "places", "plugin_versions"]
 def plugin_versions() -> dict[str, str]:
     """The plugins that are installed now, by normalised name."""
     look_anew()
-    return {canonicalize_name(plugin.distribution): plugin.version for plugin in discovery.discover()}
+    return {
+        canonicalize_name(plugin.distribution): plugin.version for plugin in discovery.discover() if not plugin.added
+    }
 
 
 def distribution(name: str) -> Distribution | None:

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from trtreg import compatibility, discovery
-from trtreg.errors import IncompatiblePluginError, InstallerError
+from trtreg.errors import IncompatiblePluginError, InstallerError, UnknownPluginError
 from trtreg.packages import _site, _transaction, conflicts
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ def apply(
 def uninstall(names: Sequence[str], installer: Installer) -> None:
     """Uninstall plugins; UnknownPluginError for what is none, before anything is touched."""
     plugins = [discovery.find(name) for name in names]
+    for plugin in plugins:
+        if plugin.added:
+            raise UnknownPluginError(
+                f"{plugin.distribution} is no package, but an added library",
+                remedy=f"trtreg add --remove {plugin.distribution}",
+            )
     installer.check_environment()
     distributions = [*dict.fromkeys(plugin.distribution for plugin in plugins)]
     _refuse_foreign(distributions)

@@ -1,0 +1,1 @@
+"""Other people's libraries: finished ones, made with another build, of whatever style, without a plugin package."""
