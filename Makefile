@@ -32,7 +32,7 @@ core_sources := $(call files,trtreg) pyproject.toml README.md LICENSE
 sdk_sources := $(call files,trtreg/sdk) trtreg/manifest.py trtreg/_json_table.py trtreg/_elf.py
 plugin_sources = $(filter-out plugin-packages/$(1)/tests/%,$(call files,plugin-packages/$(1)))
 
-.PHONY: help demo test lint wheels bench clean FORCE
+.PHONY: help demo test lint docs wheels bench clean FORCE
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo "PYTHON=$(PYTHON) is the Python to use; PYTEST_ARGS goes to pytest; V=1 shows what pip and the compilers say."
@@ -115,11 +115,17 @@ $(DEMO)/.installed: $(WHEELS)/.trtreg requirements/demo.txt build/python
 	@$(call install,$(DEMO)) $(tried) 'trtreg[rtx]'
 	@$(finish)
 
-$(TEST)/.installed: $(PLUGIN_WHEELS) pyproject.toml requirements/demo.txt requirements/test.txt build/python | $(WHEELS)/.trtreg
+$(TEST)/.installed: $(PLUGIN_WHEELS) pyproject.toml requirements/demo.txt requirements/docs.txt requirements/test.txt build/python | $(WHEELS)/.trtreg
 	@echo "==> installing into $(TEST): trtreg (editable), the plugins, the tools (one minute, or as long as the download takes)"
 	@touch $(begun); $(call venv,$(TEST))
 	@$(call replace,$(TEST)) $(foreach plugin,$(PLUGINS),$(WHEELS)/$(subst -,_,$(plugin))-*.whl)
 	@$(call install,$(TEST)) -e '.[rtx,completion,build,lock,index]' $(PLUGINS:%='%[torch]') -r requirements/test.txt
+	@$(finish)
+
+build/docs-env/.installed: pyproject.toml requirements/docs.txt build/python
+	@echo "==> installing into build/docs-env: trtreg (editable), MkDocs (a quarter of a minute)"
+	@touch $(begun); $(call venv,build/docs-env)
+	@build/docs-env/bin/pip install $(QUIET) -e . -r requirements/docs.txt
 	@$(finish)
 
 build/lean-%-env/.installed: $(WHEELS)/.trtreg $(PLUGIN_WHEELS) build/python
@@ -146,9 +152,12 @@ test: $(TEST)/.installed $(LEAN:%=%/.installed) ## run all tests
 lint: $(TEST)/.installed ## run the checks of formatting, style, types and workflows only
 	@$(TEST)/bin/python -m pytest -q tests/test_house.py
 
+docs: build/docs-env/.installed ## build the documentation, warnings as errors: build/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 build/docs-env/bin/python -m mkdocs build --strict $(QUIET)
+
 bench: | build ## check and measure the kernels, where there is a GPU; benchmarks/gpu.sh says what it needs
 	@nvidia-smi > /dev/null 2>&1 || { echo "bench: there is no NVIDIA GPU here, so nothing was measured"; exit 1; }
 	@sh benchmarks/gpu.sh build/benchmarks
 
 clean: ## remove everything that was made
-	rm -rf build *.egg-info $(foreach plugin,$(PLUGINS),$(addprefix plugin-packages/$(plugin)/,build *.egg-info))
+	rm -rf build *.egg-info tests/testing/trtplugin-probe/build $(foreach plugin,$(PLUGINS),$(addprefix plugin-packages/$(plugin)/,build *.egg-info))

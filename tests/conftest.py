@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # catalogues
 def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Let no test ask the indexes of whoever runs it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "no-libraries"))
     monkeypatch.delenv("TRTREG_INDEX", raising=False)
 
 

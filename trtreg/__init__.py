@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from trtreg.progress import ProgressEvent
     from trtreg.runtime import is_tensorrt_plugin_loaded, load_tensorrt_plugin, load_trt_engine
     from trtreg.scan import ScanReport
+    from trtreg.torch_runtime import TRTWrapper
 
 __all__ = [
     "Engine",
     "InstalledPlugin",
     "ProgressEvent",
     "ScanReport",
+    "TRTWrapper",
     "TrtregError",
     "__version__",
     "discover",
@@ -40,6 +42,7 @@ _MODULES = {
     "InstalledPlugin": "discovery",
     "ProgressEvent": "progress",
     "ScanReport": "scan",
+    "TRTWrapper": "torch_runtime",
     "TrtregError": "errors",
     "discover": "discovery",
     "is_tensorrt_plugin_loaded": "runtime",

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trtreg.compatibility import Reason
+    from trtreg.engine_lock import Mismatch
 
 __all__ = [
     "AlreadyRegisteredError",
     "AmbiguousProviderError",
+    "AutoloadHookError",
+    "AutoloadSettingError",
     "BuildCancelledError",
     "CatalogueError",
     "CompileError",
@@ -23,8 +26,14 @@ __all__ = [
     "CreatorsMissingError",
     "DownloadError",
     "DownloadMismatchError",
+    "EmbeddedCodeError",
     "EngineBuildError",
+    "EngineExecutionError",
+    "EngineInterfaceError",
+    "EngineLockError",
+    "EngineMismatchError",
     "EnvironmentLockedError",
+    "ExaminationError",
     "FaceError",
     "HashMismatchError",
     "HostCompilerNotFoundError",
@@ -33,8 +42,11 @@ __all__ = [
     "IndexDamagedError",
     "IndexPublishError",
     "IndexSettingError",
+    "InputTensorError",
     "InstallerError",
+    "IsolatedPythonError",
     "LedgerError",
+    "LibraryNameError",
     "LoadError",
     "LockFileError",
     "ManifestError",
@@ -46,24 +58,30 @@ __all__ = [
     "NotCachedError",
     "NotOnServerError",
     "NotPublishedError",
+    "NotPythonError",
     "NvccNotFoundError",
     "OutputError",
     "PluginBuildError",
+    "PreferenceError",
     "ProblemsFoundError",
+    "ProgramNotFoundError",
     "ProjectError",
     "SettingError",
     "ShapeError",
     "TLSError",
     "TensorRTNotFoundError",
     "TensorRTUnusableError",
+    "ToolFlagsError",
     "TrtregError",
     "UnknownArchError",
     "UnknownPackageError",
     "UnknownPluginError",
     "UnsupportedNodesError",
+    "UpgradeBreaksError",
     "WheelError",
     "WheelsRefusedError",
     "WrongArchitectureError",
+    "WrongTensorRTError",
 ]
 
 
@@ -232,6 +250,37 @@ class OutputError(TrtregError):
     exit_code = 34
 
 
+class EngineLockError(TrtregError):
+    """The lock beside an engine is missing where it is required, unreadable, or not what the schema says."""
+
+    exit_code = 36
+
+
+class EngineMismatchError(TrtregError):
+    """An engine does not go with its lock, or its lock not with this machine; `mismatches` holds every difference."""
+
+    exit_code = 37
+
+    def __init__(self, message: str, *, mismatches: Sequence[Mismatch] = (), remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.mismatches = tuple(mismatches)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"- {mismatch}" for mismatch in self.mismatches)])
+
+
+class EmbeddedCodeError(TrtregError):
+    """An engine carries a library that would run in this process, and nobody has allowed it."""
+
+    exit_code = 38
+
+
+class PreferenceError(TrtregError):
+    """A plugin that shall be preferred to TensorRT's own importer cannot be taken."""
+
+    exit_code = 39
+
+
 class PluginBuildError(TrtregError):
     """A plugin package could not be built."""
 
@@ -358,6 +407,73 @@ class LockFileError(TrtregError):
     exit_code = 77
 
 
+class AutoloadSettingError(TrtregError):
+    """`[autoload]` of the configuration file is invalid; the message names the key."""
+
+    exit_code = 80
+
+
+class AutoloadHookError(TrtregError):
+    """The hook of `trtreg autoload` cannot be written, or taken away, or has no effect in this environment."""
+
+    exit_code = 81
+
+
+class NotPythonError(TrtregError):
+    """`trtreg run` was given a program that is not written in Python."""
+
+    exit_code = 82
+
+
+class IsolatedPythonError(TrtregError):
+    """`trtreg run` was given a Python with an option that keeps its hook out."""
+
+    exit_code = 83
+
+
+class ProgramNotFoundError(TrtregError):
+    """`trtreg run` found no such program, or could not start it."""
+
+    exit_code = 84
+
+
+class InputTensorError(TrtregError):
+    """A tensor given to an engine is missing or unknown, or has the wrong type, shape or device."""
+
+    exit_code = 93
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"- {problem}" for problem in self.problems)])
+
+
+class EngineInterfaceError(TrtregError):
+    """An engine has an input or output of a type or memory layout that PyTorch has not."""
+
+    exit_code = 94
+
+
+class EngineExecutionError(TrtregError):
+    """TensorRT could not run an engine, or not capture it as a CUDA graph."""
+
+    exit_code = 95
+
+
+class ToolFlagsError(TrtregError):
+    """A tool cannot be told to load these plugins; the message says what to do instead."""
+
+    exit_code = 85
+
+
+class UpgradeBreaksError(TrtregError):
+    """`trtreg upgrade-check` found something that would not work with the other TensorRT."""
+
+    exit_code = 90
+
+
 class IndexPublishError(TrtregError):
     """The index could not be published."""
 
@@ -392,3 +508,21 @@ class LedgerError(IndexPublishError):
     """The publisher's ledger is unreadable, or of another version of trtreg."""
 
     exit_code = 55
+
+
+class WrongTensorRTError(LoadError):
+    """The plugin library is for another TensorRT: another kind or major version, or an interface that has gone."""
+
+    exit_code = 86
+
+
+class ExaminationError(TrtregError):
+    """A finished library registers no creator, or the process that tried it died."""
+
+    exit_code = 87
+
+
+class LibraryNameError(TrtregError):
+    """The name for a library is invalid, taken, or not that of an added one."""
+
+    exit_code = 88

@@ -5,7 +5,9 @@ import jsonschema
 import pytest
 from catalogues import catalogue, op, release
 
-from trtreg import errors
+from trtreg import errors, save_trt_engine
+from trtreg.engine import Engine, UsedPlugin
+from trtreg.manifest import CreatorKey
 
 
 def load(name):
@@ -45,6 +47,23 @@ def test_info(cli, all_kinds):
         if plugin["manifest"] is not None:
             jsonschema.validate(plugin["manifest"], load("trtplugin"))
     assert plugin["manifest"] is None
+
+
+def test_info_of_an_engine(cli, all_kinds, tmp_path):
+    path = tmp_path / "m.engine"
+    path.write_bytes(b"plan of TrtregTestIdentity" + all_kinds.library_path.read_bytes())
+    code, out, _ = cli("info", path, "--json")
+    document = check("engine", out)
+    assert (code, document["lock"], document["mismatches"], document["plugins"]) == (0, None, [], [])
+    assert [one["package"] for one in document["embedded"]] == ["trtplugin-identity"]
+    used = UsedPlugin(package="trtplugin-gone", version="1", sha256="ab" * 32, creators=(CreatorKey("Gone", "1"),))
+    names = ("layers", "inputs", "outputs", "creators")
+    engine = Engine(plan=b"plan", flavour="lean", tensorrt_version="1", plugins=(used,), **dict.fromkeys(names, ()))
+    save_trt_engine(engine, path)
+    _, out, _ = cli("info", path, "--json")
+    document = check("engine", out)
+    jsonschema.validate(document["lock"], load("engine-lock"), cls=jsonschema.Draft202012Validator)
+    assert [(one["code"], one["hard"]) for one in document["mismatches"]] == [("flavour", True), ("creator", True)]
 
 
 def test_scan(cli, all_kinds, save_model):
@@ -99,7 +118,7 @@ def test_doctor(cli, all_kinds):
     assert {"trtreg", "python", "platform", "driver", "nvcc"} <= {fact["key"] for fact in document["facts"]}
 
 
-@pytest.mark.parametrize("name", ["list", "info", "scan", "search", "doctor"])
+@pytest.mark.parametrize("name", ["list", "info", "engine", "scan", "search", "doctor"])
 def test_the_schemas_allow_nothing_else(name):
     """Else a field could be added without anybody noticing."""
     schema = load(name)

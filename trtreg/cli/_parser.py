@@ -7,24 +7,50 @@ import inspect
 
 from trtreg import __version__, errors
 from trtreg.cli import (
+    add,
+    autoload,
     completion,
     doctor,
+    flags,
     index,
     info,
     install,
     list,  # noqa: A004 - a command's name
     lock,
     onnx2trt,
+    run,
     scan,
     search,
     sync,
     uninstall,
     upgrade,
+    upgrade_check,
+    wrap,
 )
 
 __all__ = ["exit_codes", "make_parser"]
 
-_COMMANDS = (list, info, search, scan, install, upgrade, uninstall, lock, sync, onnx2trt, index, doctor, completion)
+_COMMANDS = (
+    list,
+    info,
+    search,
+    scan,
+    install,
+    upgrade,
+    uninstall,
+    lock,
+    sync,
+    add,
+    wrap,
+    onnx2trt,
+    autoload,
+    run,
+    flags,
+    upgrade_check,
+    index,
+    doctor,
+    completion,
+)
 _FIRST_CODES = {
     0: "Success.",
     1: "An unforeseen error.",
@@ -48,7 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"trtreg {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
-        name = command.__name__.rpartition(".")[2]
+        name = command.__name__.rpartition(".")[2].replace("_", "-")
         first, _, rest = inspect.cleandoc(command.__doc__ or "").partition("\n")
         subparser = subparsers.add_parser(
             name,

@@ -1,0 +1,1 @@
+"""SoftCap as a TensorRT plugin."""
