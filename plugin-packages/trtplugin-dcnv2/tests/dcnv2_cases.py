@@ -134,6 +134,19 @@ EDGES = [
 ]
 
 
+def together(inputs: dict[str, Array]) -> dict[str, Array]:
+    """Give the inputs as tensorRT_Pro has them: logits in place of the masks, behind the offsets in one tensor."""
+    both = np.concatenate([inputs["offset"], np.log(inputs["mask"] / (1 - inputs["mask"]))], axis=1)
+    return {"x": inputs["x"], "offset": both, **{name: inputs[name] for name in ("weight", "bias") if name in inputs}}
+
+
+def apart(case: Case, inputs: dict[str, Array]) -> dict[str, Array]:
+    """Undo :func:`together`, with the values that `inputs` were rounded to."""
+    points = case.deform_groups * math.prod(case.kernel)
+    offset, logits = inputs["offset"][:, : 2 * points], inputs["offset"][:, 2 * points :]
+    return {**inputs, "offset": offset, "mask": 1 / (1 + np.exp(-logits))}
+
+
 def oracle(case: Case, inputs: dict[str, Array]) -> Array:
     """The definition in the papers, term by term.
 

@@ -64,6 +64,22 @@ def test_node_of_the_older_recipe() -> None:
     assert [tensor.shape for tensor in engine.outputs] == [(1, 6, 5, 5)]
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("info", [None, "", '{"stride": 1, "padding": 1, "deformable_group": 1}'])
+def test_node_of_tensorrt_pro(info: str | None, bias: bool) -> None:
+    # Op `Plugin`, with weights that the model holds; its exporter leaves `info` empty.
+    inputs = {"x": ("float32", ["n", 4, 9, 10]), "offset_and_mask": ("float32", ["n", 27, 9, 10])}
+    constants = {"weight": torch.randn(6, 4, 3, 3)} | ({"bias": torch.randn(6)} if bias else {})
+    attributes = {"name": "DCNv2"} | ({} if info is None else {"info": info})
+    model = export.model_of(
+        "Plugin", inputs, {"y": ("float32", ["n", 6, 9, 10])}, domain="", constants=constants, **attributes
+    )
+    profile = {name: [[n, *shape[1:]] for n in (1, 2, 4)] for name, (_, shape) in inputs.items()}
+    engine = trtreg.onnx2trt(model, profile)
+    assert "PLUGIN_V3" in [layer.type for layer in engine.layers]
+    assert [tensor.shape for tensor in engine.outputs] == [(-1, 6, 9, 10)]
+
+
 def test_tensorrt_refuses_what_does_not_fit() -> None:
     model = model_of("DCNv2", {**DCNV2, "mask": [1, 9, 5, 5]}, [1, 6, 5, 5], stride=2, padding=1, deformable_group=2)
     with pytest.raises(TrtregError, match="dimension 1 of input 2 is 9, expected 18"):

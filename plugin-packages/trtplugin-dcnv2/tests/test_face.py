@@ -26,10 +26,11 @@ def test_description(face: Face) -> None:
     creators = face.describe()["creators"]
     assert [each["name"] for each in creators] == CREATORS
     for each in creators:
-        assert (each["version"], each["namespace"], each["inputs"], each["outputs"]) == ("1", "", [4, 5], [1, 1])
+        least = 3 if each["name"] == "DCNv2" else 4
+        assert (each["version"], each["namespace"], each["inputs"], each["outputs"]) == ("1", "", [least, 5], [1, 1])
         assert {field["name"]: field.get("alias_of", field.get("default")) for field in each["fields"]} == {
             "stride": [1, 1],
-            "padding": [0, 0],
+            "padding": [-1, -1] if each["name"] == "DCNv2" else [0, 0],
             "dilation": [1, 1],
             "groups": [1],
             "group": "groups",
@@ -66,7 +67,7 @@ def test_spellings(face: Face, groups: str, deform_groups: str) -> None:
         ({"stride": [1, 0]}, "attribute 'stride': found 0"),
         ({"stride": [1, 1, 1]}, "attribute 'stride': found 3 values, expected 2"),
         ({"stride": 1.5}, "attribute 'stride': 1.5 is not an integer"),
-        ({"padding": -1}, "attribute 'padding': found -1"),
+        ({"padding": -2}, "attribute 'padding': found -2"),
         ({"dilation": [0, 1]}, "attribute 'dilation': found 0"),
         ({"groups": 0}, "attribute 'groups': found 0"),
         ({"group": -2}, "attribute 'groups': found -2"),
@@ -123,7 +124,7 @@ def test_types_that_are_refused(face: Face) -> None:
 
 
 def test_numbers_of_inputs(face: Face) -> None:
-    plugin = face.create("DCNv2", CASE.attributes)
+    plugin = face.create("MMCVModulatedDeformConv2d", CASE.attributes)
     assert plugin.infer(specs(CASE)[:4]) == plugin.infer(specs(CASE))
     for inputs in (specs(CASE)[:3], [*specs(CASE), specs(CASE)[0]]):
         with pytest.raises(FaceError, match="inputs, expected 4 to 5"):
@@ -138,3 +139,39 @@ def test_an_empty_batch_runs_nothing(face: Face) -> None:
     ((y,), _) = plugin.infer(filled)
     assert y.shape == (0, 1, 3, 3)
     plugin.enqueue(filled, [y])
+
+
+def together(case: Case) -> list[TensorSpec]:
+    """The inputs as tensorRT_Pro has them: the mask's logits behind the offsets."""
+    x, offset, mask, *rest = specs(case)
+    both = (offset.shape[0], offset.shape[1] + mask.shape[1], *offset.shape[2:])
+    return [x, TensorSpec(type=x.type, shape=both), *rest]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_masks_behind_the_offsets(face: Face, bias: bool) -> None:
+    case = Case(batch=2, channels=6, out_channels=8, deform_groups=3, padding=(1, 1), bias=bias)
+    ((y,), _) = face.create("DCNv2", {"deform_groups": 3}).infer(together(case))
+    assert y.shape == (2, 8, 5, 5)
+
+
+def test_the_padding_that_is_absent(face: Face) -> None:
+    # With the masks apart it is 0, as in every other operator; with them behind the offsets, it keeps the size.
+    plugin = face.create("DCNv2", {"dilation": [2, 1]})
+    case = Case(size=(9, 9), kernel=(3, 5), dilation=(2, 1))
+    ((y,), _) = plugin.infer(specs(case))
+    assert y.shape == (1, 1, 5, 5)
+    padded = Case(size=(9, 9), kernel=(3, 5), dilation=(2, 1), padding=(2, 2))
+    ((y,), _) = plugin.infer(together(padded))
+    assert y.shape == (1, 1, 9, 9)
+    ((y,), _) = face.create("DCNv2", {"dilation": [2, 1], "padding": 0}).infer(together(case))
+    assert y.shape == (1, 1, 5, 5)
+
+
+def test_masks_behind_the_offsets_that_are_refused(face: Face) -> None:
+    plugin = face.create("DCNv2", {"deform_groups": 3})
+    case = Case(channels=6, deform_groups=3, padding=(1, 1))
+    inputs = together(case)
+    inputs[1] = TensorSpec(type="float32", shape=(1, 54, 5, 5))
+    with pytest.raises(FaceError, match="dimension 1 of input 1 is 54, expected 81"):
+        plugin.infer(inputs)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dcnv2_cases import EDGES, Case, assert_close, random_case, to_tensors, tolerance
+from dcnv2_cases import EDGES, Case, apart, assert_close, random_case, to_tensors, together, tolerance
 from trtplugin_dcnv2 import ModulatedDeformConv2dPack, modulated_deform_conv2d
 
 from trtreg.errors import FaceError
-from trtreg.testing import compare, device
+from trtreg.testing import compare, device, sanitizer
 from trtreg.testing.device import DevicePlugin
+from trtreg.testing.sanitizer import Request
 
 pytestmark = device.marks()
 
@@ -85,6 +86,18 @@ def test_every_element_is_written_and_no_other(plugin: DevicePlugin, seed: int, 
     check(case, inputs, y)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_masks_behind_the_offsets(plugin: DevicePlugin, seed: int) -> None:
+    random = np.random.default_rng([300, seed])
+    case, dtype = random_case(random, largest=16), DTYPES[seed % 3]
+    inputs = to_tensors(together(case.inputs(random)), dtype, "cuda")
+    (y,) = plugin.run("DCNv2", list(inputs.values()), case.attributes, misalign=seed % 4)
+    arrays = apart(case, arrays_of(inputs))
+    exact = {name: torch.from_numpy(arrays[name]) for name in case.shapes}
+    expected = modulated_deform_conv2d(**exact, **case.attributes).numpy()
+    assert_close(case, arrays, compare.wide(y), expected, dtype)
+
+
 def test_inputs_that_are_not_contiguous() -> None:
     case = Case(batch=2, channels=4, out_channels=6, size=(8, 9), padding=(1, 1))
     inputs = to_tensors(case.inputs(np.random.default_rng(0)), "float32", "cuda")
@@ -130,3 +143,15 @@ def test_more_elements_than_32_bits_count() -> None:
     mask = torch.ones(1, 1, side, side, device="cuda", dtype=torch.float16)
     y = modulated_deform_conv2d(x, offset, mask, torch.full((1, 1, 1, 1), 2.0, device="cuda", dtype=torch.float16))
     assert torch.equal(y, 2 * x)
+
+
+@sanitizer.each_tool
+def test_compute_sanitizer_finds_nothing(tool: str) -> None:
+    requests = []
+    for seed in range(30):
+        random = np.random.default_rng([400, seed])
+        case = EDGES[seed] if seed < len(EDGES) else random_case(random, largest=8)
+        arrays = case.inputs(random)
+        inputs = to_tensors(together(arrays) if seed % 3 == 2 else arrays, DTYPES[seed % 3])
+        requests.append(Request(creator="DCNv2", inputs=list(inputs.values()), attributes=case.attributes))
+    sanitizer.run(device.library_of("trtplugin_dcnv2"), requests, tool=tool)

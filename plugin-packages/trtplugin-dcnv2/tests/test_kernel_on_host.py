@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dcnv2_cases import EDGES, Array, Case, assert_close, oracle, random_case, to_tensors
+from dcnv2_cases import EDGES, Array, Case, apart, assert_close, oracle, random_case, to_tensors, together
 
 from trtreg.testing import compare
 from trtreg.testing.host import HostPlugin
@@ -46,3 +46,33 @@ def test_outside_pixels_are_never_read(plugin: HostPlugin) -> None:
     inputs["weight"][:] = 1
     inputs["offset"][:] = 100
     assert (run(plugin, case, inputs, "float32") == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_masks_behind_the_offsets(plugin: HostPlugin, seed: int) -> None:
+    # The operator of tensorRT_Pro.
+    random = np.random.default_rng([1, seed])
+    case, dtype = random_case(random, largest=8), compare.FLOATS[seed % 3]
+    inputs = to_tensors(together(case.inputs(random)), dtype)
+    (y,) = plugin.run("DCNv2", list(inputs.values()), case.attributes)
+    arrays = apart(case, {name: compare.wide(each) for name, each in inputs.items()})
+    assert_close(case, arrays, compare.wide(y), oracle(case, arrays), dtype)
+
+
+def test_its_absent_padding_keeps_the_size(plugin: HostPlugin) -> None:
+    case = Case(channels=3, out_channels=2, padding=(1, 1))
+    inputs = to_tensors(together(case.inputs(np.random.default_rng(0))), "float32")
+    (expected,) = plugin.run("DCNv2", list(inputs.values()), {"padding": 1})
+    (y,) = plugin.run("DCNv2", list(inputs.values()))
+    assert y.shape == (1, 2, 5, 5)
+    assert (y == expected).all()
+
+
+def test_logits_of_any_size(plugin: HostPlugin) -> None:
+    # The sigmoid of an infinity is 0 or 1, and that of NaN is NaN.
+    x, weight = np.ones((1, 1, 1, 4)), np.ones((1, 1, 1, 1))
+    both = np.zeros((1, 3, 1, 4))
+    both[0, 2, 0] = [np.inf, -np.inf, 1000, np.nan]
+    inputs = to_tensors({"x": x, "offset": both, "weight": weight}, "float32")
+    (y,) = plugin.run("DCNv2", list(inputs.values()))
+    np.testing.assert_equal(y.numpy().ravel(), [1, 0, 1, np.nan])

@@ -1,0 +1,42 @@
+"""Sizes to time against torchvision: read by the repository's benchmarks/operators.py."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHANNELS, _SIDE, _TAPS = 256, 64, 9
+
+
+def cases(torch: Any) -> Iterator[dict[str, Any]]:
+    """Give a layer of a detector's head, at two batches, in float32, float16 and bfloat16."""
+
+    def inputs(batch: int, dtype: Any) -> list[Any]:
+        shapes = [(batch, _CHANNELS), (batch, 2 * _TAPS)]
+        tensors = [torch.randn(*shape, _SIDE, _SIDE, device="cuda") for shape in shapes]
+        weight = torch.randn(_CHANNELS, _CHANNELS, 3, 3, device="cuda") / 48
+        return [each.to(dtype) for each in (*tensors, weight)]
+
+    def peer(x: Any, offset: Any, weight: Any) -> Any:
+        from torchvision.ops import deform_conv2d
+
+        return deform_conv2d(x, offset, weight, padding=1)
+
+    for batch in (1, 8):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            area = batch * _SIDE * _SIDE
+            yield {
+                "op": "MMCVDeformConv2d",
+                "size": f"{batch}x{_CHANNELS}x{_SIDE}x{_SIDE}, 3x3",
+                "dtype": str(dtype).removeprefix("torch."),
+                "creator": "MMCVDeformConv2d",
+                "attributes": {"padding": [1, 1]},
+                "inputs": partial(inputs, batch, dtype),
+                "outputs": lambda given: [torch.empty_like(given[0])],
+                "peer": None if dtype is torch.bfloat16 else ("torchvision deform_conv2d", peer),
+                "bytes": (area * (2 * _CHANNELS + 2 * _TAPS) + _CHANNELS**2 * _TAPS) * dtype.itemsize,
+                "flops": 2 * area * _CHANNELS**2 * _TAPS,
+            }
