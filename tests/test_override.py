@@ -87,13 +87,13 @@ def test_a_plugin_of_any_version_and_namespace(scatter, flags, key):
 
 
 def test_what_the_node_names_itself_comes_first(scatter):
-    scatter("ScatterND", "1", "one", "trtplugin-one")
-    scatter("ScatterND", "1", "two", "trtplugin-two")
+    # And no others: the tests' environment has a package with a ScatterND in no namespace.
+    plugins = [scatter("ScatterND", "1", space, f"trtplugin-{space}") for space in ("one", "two")]
     body = '[mine] y = ScatterND <plugin_namespace = "SPACE"> (x, i, u)'
-    engine = onnx2trt(model(body.replace("SPACE", "two")), prefer_plugins=["ScatterND"])
+    engine = onnx2trt(model(body.replace("SPACE", "two")), plugins=plugins, prefer_plugins=["ScatterND"])
     assert [used.package for used in engine.plugins] == ["trtplugin-two"]
     with pytest.raises(UnsupportedNodesError, match=r"needs three::ScatterND 1.*installed: one::ScatterND 1, two"):
-        onnx2trt(model(body.replace("SPACE", "three")), prefer_plugins=["ScatterND"])
+        onnx2trt(model(body.replace("SPACE", "three")), plugins=plugins, prefer_plugins=["ScatterND"])
 
 
 def test_a_plugin_of_another_name(scatter, flags):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trtreg.errors import CompileError
 from trtreg.sdk import toolchain
@@ -14,11 +14,24 @@ from trtreg.testing._driver import Request, read_answer
 from trtreg.testing.host import NATIVE_DIR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
-__all__ = ["Request", "run"]
+__all__ = ["Request", "each_tool", "run"]
+
+TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
+
+
+def each_tool(test: Callable[..., None]) -> Any:
+    """Mark a test of one parameter `tool`: it runs with each of them, and skips where there is no compute-sanitizer."""
+    import shutil
+
+    import pytest
+
+    missing = shutil.which("compute-sanitizer") is None
+    marked = pytest.mark.skipif(missing, reason="compute-sanitizer is not on PATH")(test)
+    return pytest.mark.parametrize("tool", TOOLS)(marked)
 
 
 def run(

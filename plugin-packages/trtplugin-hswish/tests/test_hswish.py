@@ -16,9 +16,10 @@ from trtplugin_hswish import hswish
 import trtreg
 from trtreg.errors import FaceError
 from trtreg.sdk.face import TensorSpec
-from trtreg.testing import compare, device, export
+from trtreg.testing import compare, device, export, sanitizer
 from trtreg.testing.device import DevicePlugin
 from trtreg.testing.host import HostPlugin
+from trtreg.testing.sanitizer import Request
 
 if TYPE_CHECKING:
     from trtreg.sdk.face import Face
@@ -181,3 +182,11 @@ class TestOnDevice:
         y = hswish(x)
         for part in device.windows(device.LARGE):
             assert_close(y[part], x[part], 1 / 6, 0.5)
+
+    @sanitizer.each_tool
+    def test_compute_sanitizer_finds_nothing(self, tool: str) -> None:
+        sizes = (0, 1, 7, 8, 2049)
+        requests = [
+            Request(creator="HSwish", inputs=[torch.randn(size).to(dtype)]) for size in sizes for dtype in FLOATS
+        ]
+        sanitizer.run(device.library_of("trtplugin_hswish"), requests, tool=tool)

@@ -1,0 +1,21 @@
+"""Corner pooling as a TensorRT plugin, and as a PyTorch op: ``trtplugin_corner_pool.corner_pool``.
+
+Importing this package imports nothing; PyTorch comes with the first use of the op.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._op import corner_pool
+
+__all__ = ["corner_pool"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from . import _op
+
+        return getattr(_op, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,21 @@
+"""RoIAlign as TensorRT plugins, and as PyTorch ops: ``roi_align`` and ``multi_level_roi_align``.
+
+Importing this package imports nothing; PyTorch comes with the first use of an op.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._op import multi_level_roi_align, roi_align
+
+__all__ = ["multi_level_roi_align", "roi_align"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from . import _op
+
+        return getattr(_op, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
