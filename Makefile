@@ -24,6 +24,9 @@ TEST := build/test-env
 LEAN := build/lean-10.16-env build/lean-11.4-env
 PLUGINS := $(sort $(patsubst plugin-packages/%/pyproject.toml,%,$(wildcard plugin-packages/*/pyproject.toml)))
 
+# What the demo's model needs: the others need not be built for it.
+DEMO_PLUGINS := $(shell cat examples/plugins.txt)
+
 # -- sources ---------------------------------------------------------------------------------------------------------
 made := -name build -o -name __pycache__ -o -name '*.egg-info' -o -name '.*_cache'
 files = $(sort $(shell find $(1) \( $(made) \) -prune -o -type f -not -name '*.so' -not -name trtplugin.json -print))
@@ -100,11 +103,11 @@ install = $(1)/bin/pip install $(QUIET) --find-links $(WHEELS)
 # The versions that the demo was tried with bind here, without being asked for.
 tried = --constraint requirements/demo.txt
 
-$(EXPORT)/.installed: $(WHEELS)/.trtreg $(PLUGIN_WHEELS) requirements/demo.txt build/python
+$(EXPORT)/.installed: $(WHEELS)/.trtreg $(DEMO_PLUGINS:%=$(WHEELS)/.%) requirements/demo.txt build/python
 	@echo "==> installing into $(EXPORT): PyTorch, the plugins' ops, trtreg[index] (one minute, or as long as the download takes)"
 	@touch $(begun); $(call venv,$(EXPORT))
-	@$(call replace,$(EXPORT)) $(WHEELS)/*.whl
-	@$(call install,$(EXPORT)) $(tried) 'trtreg[index]' $(PLUGINS:%='%[torch]')
+	@$(call replace,$(EXPORT)) $(foreach name,trtreg $(DEMO_PLUGINS),$(WHEELS)/$(subst -,_,$(name))-*.whl)
+	@$(call install,$(EXPORT)) $(tried) 'trtreg[index]' $(DEMO_PLUGINS:%='%[torch]')
 	@$(finish)
 
 # Of the wheels here only trtreg: the plugins are what the demo installs, from its index.

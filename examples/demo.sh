@@ -22,7 +22,7 @@ export XDG_CACHE_HOME
 
 echo; echo '# Where the model is trained, and plugins are published'
 in_export python examples/detector.py "$folder/detector.onnx"
-in_export trtreg index build "$wheels"/trtplugin_*.whl -o "$folder/index"
+in_export trtreg index build $(sed "s|-|_|g; s|.*|$wheels/&-*.whl|" examples/plugins.txt) -o "$folder/index"
 
 "$demo_bin/python" -u -m http.server --bind 127.0.0.1 --directory "$folder/index" 0 > "$folder/server.log" 2>&1 &
 server=$!
