@@ -129,6 +129,7 @@ def time(package: str, case: dict[str, Any], copied: float, products: dict[str, 
         times.append(without_graph(theirs))
     floor = 1e6 * max(case["bytes"] / copied, case["flops"] / products.get(case["dtype"], products["float32"]))
     return {
+        "package": package,
         "op": case["op"],
         "size": case["size"],
         "type": case["dtype"],

@@ -6,6 +6,7 @@ that is made of the file, or to a copy of it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -60,7 +61,10 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the pages, and a copy of each file that a page links to."""
     for source, page in _PAGES.items():
         if page not in files.src_uris:
-            files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+            content = (ROOT / source).read_text(encoding="utf-8")
+            if page.startswith("operators/"):
+                content += _speed(PurePosixPath(page).stem)
+            files.append(File.generated(config, page, content=content))
     copied = {
         target
         for file in files.documentation_pages()
@@ -90,6 +94,27 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return f"[{text}]({os.path.relpath(to, here.parent)}{hash_sign}{anchor})"
 
     return _outside_code(markdown, turn)
+
+
+def _speed(package: str) -> str:
+    """What was measured of a package's operators."""
+    measured = json.loads((ROOT / "benchmarks" / "results" / "operators.json").read_text(encoding="utf-8"))
+    rows = [row for row in measured["rows"] if row["package"] == package]
+    if not rows:
+        return ""
+    machine = measured["machine"]
+    lines = [
+        "\n## Measured speed\n",
+        f"On an {machine['gpu']}, driver {machine['driver']}, {machine['date']}, by `{machine['command']}`; times in",
+        "microseconds, and the share of what the memory or the tensor cores could do at best:",
+        "[how it was measured](../../benchmarks/results/operators.md).\n",
+        "| op | size | type | time | share | peer | its time | times faster |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = [row[key] for key in ("op", "size", "type", "us", "share", "peer", "peer us", "x peer")]
+        lines.append(f"| {' | '.join('' if cell is None else str(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _shown(file: Path) -> str:
