@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -27,6 +26,8 @@ import time
 import venv
 from importlib.util import find_spec
 from pathlib import Path
+
+from support import machine
 
 from trtreg import discovery
 
@@ -75,8 +76,7 @@ def main() -> None:
 def headline(rounds: int) -> str:
     """Say what was measured where."""
     command = f"`python benchmarks/autoload.py --rounds {rounds}`"
-    place = f"{os.cpu_count()} x {processor()}, Python {platform.python_version()}"
-    return f"{command} on {place}. Medians; in brackets, the 95 % interval of the median difference."
+    return f"{command} on {machine.describe()}. Medians; in brackets, the 95 % interval of the median difference."
 
 
 def make(folder: Path, *, hooked: bool) -> Path:
@@ -155,14 +155,6 @@ def imports(python: Path) -> list[str]:
 def output(python: Path, code: str, environ: dict[str, str]) -> str:
     """What a program prints."""
     return subprocess.run([python, "-c", code], env=environ, check=True, capture_output=True, text=True).stdout
-
-
-def processor() -> str:
-    """The processor's name."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return " ".join(line.partition(":")[2].split()[:2])
-    return platform.machine()
 
 
 if __name__ == "__main__":
