@@ -6,11 +6,21 @@
 #include <trtreg/scalar.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace resize {
 
+// A thread makes a strip of the output: a few pixels side by side, which are stored at once, and so on row by row. What
+// it needs to know along x it finds once; a row of the input that serves several rows of the output it reads once.
+//
+// Rows of a strip: a few where longer strips would not fill the GPU.
+inline int32_t rows_of_strip(int64_t columns, int64_t height, int32_t most) {
+  return columns * trtreg::ceil_div(height, most) < (1 << 17) ? 4 : most;
+}
+
 // -------------------------------------------------------------------------------------------------------- bicubic
-constexpr int kPlanes = 4;             // that a thread resizes together, with the same weights
+constexpr int kColumns = 4;            // of a strip
+constexpr int kMaxRows = 64;           // of a strip
 constexpr int64_t kLongest = 1 << 30;  // height or width, so that places along them are numbers of 32 bits
 
 // Where along an axis an output lies: at pixel + part / below, a fraction. In float32, the coordinate itself would lose
@@ -69,67 +79,105 @@ struct Bicubic {
   int64_t planes;  // images times channels
   Axis down;
   Axis across;
-  int32_t rows;    // of the output that a thread makes, one below the other
-  int64_t groups;  // of planes
-  int64_t chunks;  // of rows
+  int32_t rows;    // of a strip
+  int64_t groups;  // strips side by side, in one image
+  int64_t blocks;  // for all strips side by side, in all images
+  bool packs;      // a strip's pixels can be stored at once
+
+  Bicubic(T const* from, T* to, int64_t count, Axis const& height, Axis const& width)
+      : x(from), y(to), planes(count), down(height), across(width), groups(trtreg::ceil_div(across.out, kColumns)) {
+    rows = rows_of_strip(planes * groups, down.out, kMaxRows);
+    blocks = trtreg::ceil_div(planes * groups, trtreg::kThreads);
+    packs = across.out % kColumns == 0 && trtreg::aligned(sizeof(T) * kColumns, y);
+  }
+  __host__ __device__ int64_t tiles() const { return blocks * ((down.out + rows - 1) / rows); }
 };
 
 __device__ inline int32_t inside(int32_t at, int32_t size) { return trtreg::clamp<int32_t>(at, 0, size - 1); }
 
-// A thread makes a strip of one column: `rows` pixels of kPlanes planes. Each row of the input is filtered along x once
-// and then serves all outputs that it reaches.
+// All strips of a block are of the same rows, of which it finds the places and weights once. Each row of the input is
+// filtered along x once and then serves all outputs of the strip that it reaches.
 template <typename T>
 __global__ void __launch_bounds__(trtreg::kThreads) bicubic_kernel(Bicubic<T> const p) {
-  int64_t const count = p.groups * p.chunks * p.across.out;
-  for (int64_t index = trtreg::thread_index(); index < count; index += trtreg::thread_count()) {
-    trtreg::Quotient const column = trtreg::divide(index, p.across.out);
-    trtreg::Quotient const chunk = trtreg::divide(column.quotient, p.chunks);
-    int64_t const first_plane = chunk.quotient * kPlanes;
-    int const planes = static_cast<int>(p.planes - first_plane < kPlanes ? p.planes - first_plane : kPlanes);
-    int64_t const step_in = int64_t{p.down.in} * p.across.in;
-    int64_t const step_out = int64_t{p.down.out} * p.across.out;
-
-    Place const at = p.across.place(column.remainder);
-    float across[4];
-    p.across.weights(at, across);
-    T const* pixels[4];
-#pragma unroll
-    for (int tap = 0; tap < 4; ++tap) {
-      pixels[tap] = p.x + first_plane * step_in + inside(at.pixel - 1 + tap, p.across.in);
+  struct alignas(16) Line {
+    float weight[4];
+    int32_t pixel;
+  };
+  __shared__ Line lines[kMaxRows];
+  for (int64_t tile = blockIdx.x; tile < p.tiles(); tile += gridDim.x) {
+    trtreg::Quotient const chunk = trtreg::divide(tile, p.blocks);
+    auto const first_row = static_cast<int32_t>(chunk.quotient * p.rows);
+    int32_t const rows = p.down.out - first_row < p.rows ? p.down.out - first_row : p.rows;
+    __syncthreads();  // the tile before is done
+    if (static_cast<int32_t>(threadIdx.x) < rows) {
+      Line& line = lines[threadIdx.x];
+      Place const at = p.down.place(int64_t{first_row} + threadIdx.x);
+      p.down.weights(at, line.weight);
+      line.pixel = at.pixel;
     }
-    int64_t const first_row = chunk.remainder * p.rows;
-    int32_t const rows = static_cast<int32_t>(p.down.out - first_row < p.rows ? p.down.out - first_row : p.rows);
-    T* y = p.y + first_plane * step_out + first_row * p.across.out + column.remainder;
-    Place place = p.down.place(first_row);
-    int32_t next = place.pixel - 1;  // the row that comes into the window next
-    float window[kPlanes][4];        // the four rows around the place, filtered along x
-    for (int32_t row = 0; row < rows; ++row) {
-      if (next < place.pixel - 1) next = place.pixel - 1;
-      for (; next <= place.pixel + 2; ++next) {
-        int64_t const line = int64_t{inside(next, p.down.in)} * p.across.in;
+    __syncthreads();
+    int64_t const strip = chunk.remainder * trtreg::kThreads + threadIdx.x;
+    trtreg::Quotient const group = trtreg::divide(strip, p.groups);
+    if (group.quotient >= p.planes) continue;
+    auto const first_column = static_cast<int32_t>(group.remainder * kColumns);
+    int32_t const columns = p.across.out - first_column < kColumns ? p.across.out - first_column : kColumns;
+
+    Place at = p.across.place(first_column);
+    int32_t pixels[kColumns];  // the first of four each
+    float across[kColumns][4];
 #pragma unroll
-        for (int k = 0; k < kPlanes; ++k) {
-          // Beyond the last plane it is the first one again, to no avail: all loads are on their way at once.
-          int64_t const from = line + (k < planes ? k * step_in : 0);
+    for (int c = 0; c < kColumns; ++c) {  // beyond the image's last column it is the last one again, to no avail
+      p.across.weights(at, across[c]);
+      pixels[c] = at.pixel - 1;
+      if (c + 1 < columns) p.across.advance(at);
+    }
+    bool const borders = pixels[0] < 0 || pixels[kColumns - 1] + 4 > p.across.in;
+
+    T const* const x = p.x + group.quotient * p.down.in * p.across.in;
+    T* y = p.y + (group.quotient * p.down.out + first_row) * p.across.out + first_column;
+    int32_t next = lines[0].pixel - 1;  // the row that comes into the window next
+    float window[kColumns][4];          // the four rows around the place, filtered along x
+    for (int32_t row = 0; row < rows; ++row, y += p.across.out) {
+      Line const line = lines[row];
+      if (next < line.pixel - 1) next = line.pixel - 1;
+      for (; next <= line.pixel + 2; ++next) {
+        T const* const from = x + int64_t{inside(next, p.down.in)} * p.across.in;
+        float taps[kColumns][4];
+        if (borders) {
+#pragma unroll
+          for (int i = 0; i < kColumns * 4; ++i) {
+            taps[i / 4][i % 4] = trtreg::to_float(__ldg(from + inside(pixels[i / 4] + i % 4, p.across.in)));
+          }
+        } else {  // four lie side by side: one address for them, if only the compiler cannot join both paths' loads
+#pragma unroll
+          for (int i = 0; i < kColumns * 4; ++i) taps[i / 4][i % 4] = trtreg::to_float((from + pixels[i / 4])[i % 4]);
+        }
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
           float sum = 0;
 #pragma unroll
-          for (int tap = 0; tap < 4; ++tap) sum += across[tap] * trtreg::to_float(pixels[tap][from]);
+          for (int tap = 0; tap < 4; ++tap) sum += across[c][tap] * taps[c][tap];
 #pragma unroll
-          for (int tap = 0; tap < 3; ++tap) window[k][tap] = window[k][tap + 1];
-          window[k][3] = sum;
+          for (int tap = 0; tap < 3; ++tap) window[c][tap] = window[c][tap + 1];
+          window[c][3] = sum;
         }
       }
-      float down[4];
-      p.down.weights(place, down);
+      trtreg::Pack<T, kColumns> result;
 #pragma unroll
-      for (int k = 0; k < kPlanes; ++k) {
+      for (int c = 0; c < kColumns; ++c) {
         float sum = 0;
 #pragma unroll
-        for (int tap = 0; tap < 4; ++tap) sum += down[tap] * window[k][tap];
-        if (k < planes) y[k * step_out] = trtreg::from_float<T>(sum);
+        for (int tap = 0; tap < 4; ++tap) sum += line.weight[tap] * window[c][tap];
+        result[c] = trtreg::from_float<T>(sum);
       }
-      p.down.advance(place);
-      y += p.across.out;
+      if (p.packs) {
+        trtreg::store(y, result);
+      } else {
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
+          if (c < columns) y[c] = result[c];
+        }
+      }
     }
   }
 }
@@ -141,52 +189,95 @@ struct Fraction {
   int64_t below;
 };
 
-struct Nearest {
-  int64_t rows;   // of y: planes times depth times height
-  int64_t in[3];  // depth, height, width
-  int64_t out[3];
-  Fraction scale[3];
-  int64_t step;      // from one element of a row to the next, in whole pixels of x
-  int64_t rest;      // and what is left, in parts of scale[2].above
-  int32_t lanes;     // threads that make a part of a row together: a power of two, up to a warp
-  int64_t part;      // elements of such a part
-  int64_t segments;  // parts of a row
-};
-
-__device__ inline trtreg::Quotient place(int64_t at, Fraction const& scale) {
-  return trtreg::divide(at * scale.below, scale.above);
+// The first fraction of a number's continued one that rounds to it: 7/10 for 0.7f, which itself lies below. So ten
+// pixels become seven, as whoever wrote 0.7 expects.
+inline Fraction fraction(float value) {
+  int exponent = 0;
+  auto n = static_cast<int64_t>(std::ldexp(std::frexp(value, &exponent), 24));  // value = n / d, exactly
+  int64_t d = int64_t{1} << (24 - exponent);
+  int64_t p[2] = {0, 1};
+  int64_t q[2] = {1, 0};
+  for (;;) {
+    int64_t const whole = n / d;
+    int64_t const next[2] = {whole * p[1] + p[0], whole * q[1] + q[0]};
+    if (static_cast<float>(static_cast<double>(next[0]) / static_cast<double>(next[1])) == value) {
+      return {next[0], next[1]};
+    }
+    p[0] = p[1], p[1] = next[0];
+    q[0] = q[1], q[1] = next[1];
+    int64_t const rest = n - whole * d;
+    n = d, d = rest;
+  }
 }
 
-// y[o] = x[floor(o / scale)], for elements of any type as numbers of their size; 16 bytes at once where rows allow it.
+// An axis of nearest resizing: output `at` is input floor(at / scale).
+struct Steps {
+  int64_t in = 1;
+  int64_t out = 1;
+  Fraction scale{1, 1};
+  int64_t whole = 1;  // from one output to the next, in pixels of the input,
+  int64_t rest = 0;   // and what is left, in parts of scale.above
+
+  Steps() = default;
+  Steps(int64_t from, int64_t to, float factor)
+      : in(from), out(to), scale(fraction(factor)), whole(scale.below / scale.above), rest(scale.below % scale.above) {}
+
+  __device__ trtreg::Quotient place(int64_t at) const { return trtreg::divide(at * scale.below, scale.above); }
+  __device__ void advance(trtreg::Quotient& at) const {
+    at.quotient += whole;
+    at.remainder += rest;
+    if (at.remainder >= scale.above) {
+      at.remainder -= scale.above;
+      ++at.quotient;
+    }
+  }
+};
+
+struct Nearest {
+  int64_t planes;
+  Steps axes[3];   // depth, height, width
+  int32_t rows;    // of a strip
+  int64_t chunks;  // strips, one below the other
+  int64_t groups;  // strips side by side
+
+  __host__ __device__ int64_t strips() const { return planes * axes[0].out * chunks * groups; }
+};
+
+// For elements of any type as numbers of their size; 16 bytes at once where rows allow it.
 template <typename T, int kSize>
 __global__ void __launch_bounds__(trtreg::kThreads) nearest_kernel(T const* x, T* y, Nearest const p) {
-  int64_t const count = p.rows * p.segments * p.lanes;
-  int const lane = static_cast<int>(threadIdx.x) & (p.lanes - 1);
-  for (int64_t index = trtreg::thread_index(); index < count; index += trtreg::thread_count()) {
-    trtreg::Quotient const segment = trtreg::divide(trtreg::divide(index, p.lanes).quotient, p.segments);
-    int64_t const row = segment.quotient;
-    int64_t const dims[3] = {1, p.out[0], p.out[1]};
-    int64_t at[3];  // plane, depth, height
-    trtreg::unravel(row, dims, at);
-    int64_t const depth = at[0] * p.in[0] + place(at[1], p.scale[0]).quotient;
-    T const* const from = x + (depth * p.in[1] + place(at[2], p.scale[1]).quotient) * p.in[2];
-    int64_t const first = segment.remainder * p.part;
-    int64_t const end = first + p.part < p.out[2] ? first + p.part : p.out[2];
-    for (int64_t i = first + lane * kSize; i < end; i += p.lanes * kSize) {
-      trtreg::Quotient along = place(i, p.scale[2]);
-      trtreg::Pack<T, kSize> result;
+  Steps const& down = p.axes[1];
+  Steps const& across = p.axes[2];
+  for (int64_t index = trtreg::thread_index(); index < p.strips(); index += trtreg::thread_count()) {
+    trtreg::Quotient const group = trtreg::divide(index, p.groups);
+    trtreg::Quotient const chunk = trtreg::divide(group.quotient, p.chunks);
+    trtreg::Quotient const depth = trtreg::divide(chunk.quotient, p.axes[0].out);
+    int64_t const first_row = chunk.remainder * p.rows;
+    auto const rows = static_cast<int32_t>(down.out - first_row < p.rows ? down.out - first_row : p.rows);
+
+    trtreg::Quotient along = across.place(group.remainder * kSize);
+    int64_t const slice = depth.quotient * p.axes[0].in + p.axes[0].place(depth.remainder).quotient;
+    T const* const from = x + slice * down.in * across.in + along.quotient;
+    int32_t pixels[kSize];  // to the right of `from`: a scale is not so small that they would not fit
+    int64_t const first_pixel = along.quotient;
 #pragma unroll
-      for (int k = 0; k < kSize; ++k) {
-        result[k] = from[along.quotient];
-        if (k + 1 == kSize) break;
-        along.quotient += p.step;
-        along.remainder += p.rest;
-        if (along.remainder >= p.scale[2].above) {
-          along.remainder -= p.scale[2].above;
-          ++along.quotient;
-        }
+    for (int k = 0; k < kSize; ++k) {
+      pixels[k] = static_cast<int32_t>(along.quotient - first_pixel);
+      across.advance(along);
+    }
+    T* to = y + (chunk.quotient * down.out + first_row) * across.out + group.remainder * kSize;
+    trtreg::Quotient place = down.place(first_row);
+    int64_t last = -1;  // the row that `pack` is of
+    trtreg::Pack<T, kSize> pack;
+    for (int32_t row = 0; row < rows; ++row) {
+      if (place.quotient != last) {
+        last = place.quotient;
+#pragma unroll
+        for (int k = 0; k < kSize; ++k) pack[k] = from[last * across.in + pixels[k]];
       }
-      trtreg::store(y + row * p.out[2] + i, result);
+      trtreg::store(to, pack);
+      down.advance(place);
+      to += across.out;
     }
   }
 }

@@ -7,31 +7,10 @@ namespace {
 
 using trtreg::DataType;
 
-// The first fraction of a number's continued one that rounds to it: 7/10 for 0.7f, which itself lies below. So ten
-// pixels become seven, as whoever wrote 0.7 expects.
-resize::Fraction fraction(float value) {
-  int exponent = 0;
-  auto n = static_cast<int64_t>(std::ldexp(std::frexp(value, &exponent), 24));  // value = n / d, exactly
-  int64_t d = int64_t{1} << (24 - exponent);
-  int64_t p[2] = {0, 1};
-  int64_t q[2] = {1, 0};
-  for (;;) {
-    int64_t const whole = n / d;
-    int64_t const next[2] = {whole * p[1] + p[0], whole * q[1] + q[0]};
-    if (static_cast<float>(static_cast<double>(next[0]) / static_cast<double>(next[1])) == value) {
-      return {next[0], next[1]};
-    }
-    p[0] = p[1], p[1] = next[0];
-    q[0] = q[1], q[1] = next[1];
-    int64_t const rest = n - whole * d;
-    n = d, d = rest;
-  }
-}
-
 constexpr double kLargest = 65536;  // scale, and one over the smallest
 
 trtreg::Dim scaled(trtreg::Dim const& size, float scale) {
-  resize::Fraction const f = fraction(scale);
+  resize::Fraction const f = resize::fraction(scale);
   return floor_div(size * trtreg::Dim(f.above), trtreg::Dim(f.below));
 }
 
@@ -84,18 +63,13 @@ class Bicubic : public trtreg::Plugin {
       using T = decltype(zero);
       auto const& x = call.inputs[0];
       auto const& y = call.outputs[0];
-      int64_t const planes = x[0] * x[1];
-      int64_t const groups = trtreg::ceil_div(planes, resize::kPlanes);
       for (int32_t const axis : {2, 3}) {
         trtreg::require(std::max(x[axis], y[axis]) <= resize::kLongest, "an image of height or width above 2^30");
       }
-      int64_t const strips = groups * y[3] * trtreg::ceil_div(y[2], 16);
-      int32_t const rows = strips < (1 << 18) ? 4 : 16;  // short strips where long ones do not fill the GPU
       resize::Axis const down(x[2], y[2], align_corners != 0);
       resize::Axis const across(x[3], y[3], align_corners != 0);
-      int64_t const chunks = trtreg::ceil_div(y[2], rows);
-      resize::Bicubic<T> const p{call.in<T>(0), call.out<T>(0), planes, down, across, rows, groups, chunks};
-      trtreg::launch(resize::bicubic_kernel<T>, trtreg::grid_for(groups * chunks * y[3]), call.stream, p);
+      resize::Bicubic<T> const p(call.in<T>(0), call.out<T>(0), x[0] * x[1], down, across);
+      trtreg::launch(resize::bicubic_kernel<T>, {trtreg::grid_for(p.tiles(), 1, 1).blocks}, call.stream, p);
     });
   }
 };
@@ -152,22 +126,15 @@ class ResizeNearest : public trtreg::Plugin {
   }
 
   void enqueue(trtreg::Call const& call) const {
+    auto const& x = call.inputs[0];
     auto const& y = call.outputs[0];
     int32_t const rank = y.rank();
     resize::Nearest p{};
-    p.rows = y.size() / y[rank - 1];
-    for (int axis = 0; axis < 3; ++axis) {
-      p.in[axis] = p.out[axis] = 1;
-      p.scale[axis] = {1, 1};
-    }
+    p.planes = y[0] * y[1];
     for (int32_t axis = 2; axis < rank; ++axis) {
-      int32_t const to = axis + 3 - rank;
-      p.in[to] = call.inputs[0][axis];
-      p.out[to] = y[axis];
-      p.scale[to] = fraction(scale_of(static_cast<size_t>(axis), static_cast<size_t>(rank)));
+      float const scale = scale_of(static_cast<size_t>(axis), static_cast<size_t>(rank));
+      p.axes[axis + 3 - rank] = {x[axis], y[axis], scale};
     }
-    p.step = p.scale[2].below / p.scale[2].above;
-    p.rest = p.scale[2].below % p.scale[2].above;
     switch (trtreg::size_of(y.type)) {
       case 1:
         return run<uint8_t>(call, p);
@@ -188,14 +155,13 @@ class ResizeNearest : public trtreg::Plugin {
   template <typename T>
   static void run(trtreg::Call const& call, resize::Nearest p) {
     constexpr int kPack = trtreg::kPackOf<T>;
-    bool const packs = p.out[2] % kPack == 0 && trtreg::aligned(16, call.out<T>(0));
-    int const size = packs ? kPack : 1;
-    for (p.lanes = 1; p.lanes < trtreg::kWarp && p.lanes * size < p.out[2];) p.lanes *= 2;
-    p.part = int64_t{16} * p.lanes * size;
-    p.segments = trtreg::ceil_div(p.out[2], p.part);
+    int64_t const width = p.axes[2].out;
+    bool const packs = width % kPack == 0 && trtreg::aligned(16, call.out<T>(0));
+    p.groups = packs ? width / kPack : width;
+    p.rows = resize::rows_of_strip(p.planes * p.axes[0].out * p.groups, p.axes[1].out, 8);
+    p.chunks = trtreg::ceil_div(p.axes[1].out, p.rows);
     auto const kernel = packs ? resize::nearest_kernel<T, kPack> : resize::nearest_kernel<T, 1>;
-    trtreg::Grid const grid = trtreg::grid_for(p.rows * p.segments * p.lanes);
-    trtreg::launch(kernel, grid, call.stream, call.in<T>(0), call.out<T>(0), p);
+    trtreg::launch(kernel, trtreg::grid_for(p.strips()), call.stream, call.in<T>(0), call.out<T>(0), p);
   }
 };
 

@@ -40,9 +40,11 @@ def test_bicubic(plugin: DevicePlugin, seed: int) -> None:
 
 
 def test_bicubic_of_many_rows(plugin: DevicePlugin) -> None:
-    x = torch.randn(8, 3, 27, 48, device="cuda")
-    (y,) = plugin.run("bicubic_interpolate", [x], {"scale_factor": [30.0, 10.0]})
-    assert_bicubic(y, x, (810, 480), align_corners=False)
+    x = torch.randn(8, 3, 27, 96, device="cuda")  # so many columns that strips are long
+    (y,) = plugin.run("bicubic_interpolate", [x], {"scale_factor": [30.0, 20.0]})
+    assert_bicubic(y, x, (810, 1920), align_corners=False)
+    (y,) = plugin.run("ResizeNearest", [x], {"scales": [30.0, 20.0]})
+    assert torch.equal(y, torch.nn.functional.interpolate(x, scale_factor=(30.0, 20.0)))
 
 
 @pytest.mark.parametrize("seed", range(210))

@@ -12,6 +12,8 @@ from resize_cases import EDGES, NEAREST_TYPES, Case, assert_bicubic, nearest, ra
 from trtreg.testing import compare
 from trtreg.testing.host import HostPlugin
 
+LONG = 1 << 17  # planes of one column, for which strips are long
+
 
 @pytest.fixture(scope="module")
 def plugin() -> HostPlugin:
@@ -45,11 +47,14 @@ def test_bicubic_by_factors(plugin: HostPlugin, creator: str) -> None:
     assert_bicubic(y, x, (7, 14), align_corners=creator == "TRTBicubicInterpolate")
 
 
-def test_large_planes_take_long_strips(plugin: HostPlugin) -> None:
-    x = torch.randn(1, 1, 3, 4)
-    size = (700, 6000)
-    (y,) = plugin.run("bicubic_interpolate", [x], {"scale_factor": [700 / 3, 1500.0]}, repeats=False)
-    assert_bicubic(y, x, size, align_corners=False)
+def test_long_strips(plugin: HostPlugin) -> None:
+    x = torch.randn(LONG, 1, 3, 1)
+    for creator, attribute in (("bicubic_interpolate", "scale_factor"), ("ResizeNearest", "scales")):
+        (y,) = plugin.run(creator, [x], {attribute: [2.0, 1.0]}, repeats=False)
+        if creator == "ResizeNearest":
+            assert torch.equal(y, x.repeat_interleave(2, 2))
+        else:
+            assert_bicubic(y, x, (6, 1), align_corners=False)
 
 
 def test_bicubic_of_what_is_no_number(plugin: HostPlugin) -> None:

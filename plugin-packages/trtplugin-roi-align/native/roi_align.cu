@@ -1,11 +1,14 @@
 // RoIAlign (arXiv:1703.06870): the features of each region of interest, resampled to a grid of fixed size.
 #include <trtreg/plugin.h>
 
-#include "kernel.h"
+#include "rows.h"
 
 namespace {
 
 using trtreg::DataType;
+
+// Of a bin in each direction. Nobody takes more than a few; the square of a large number would keep a GPU for hours.
+constexpr int kMostSamples = 256;
 
 // x, rois and y of one type, or rois in float32, in which large coordinates keep their fractions.
 trtreg::Signatures types(bool rois_first) {
@@ -54,10 +57,8 @@ struct RoiAlign : trtreg::Plugin {
     p.out_height = output_height;
     p.out_width = output_width;
     p.rois_are_floats = call.inputs[rois].type == DataType::kFLOAT;
-    trtreg::dispatch<float, __half, __nv_bfloat16>(call.inputs[first].type, [&](auto zero) {
-      auto const grid = trtreg::grid_for(p.chunks() * call.outputs[0].size() / p.channels);
-      trtreg::launch(roi_align::roi_align_kernel<decltype(zero)>, grid, call.stream, p);
-    });
+    trtreg::dispatch<float, __half, __nv_bfloat16>(
+        call.inputs[first].type, [&](auto zero) { roi_align::run<decltype(zero)>(call.stream, p, call.workspace); });
   }
 };
 
@@ -73,7 +74,7 @@ struct MMCVRoiAlign : RoiAlign {
   void attributes(trtreg::Attributes& all) {
     add_sizes(all);
     all.add("spatial_scale", spatial_scale).finite();
-    all.add("sampling_ratio", sampling_ratio).alias("sample_num").at_least(0);
+    all.add("sampling_ratio", sampling_ratio).alias("sample_num").between(0, kMostSamples);
     all.add("mode", mode).alias("pool_mode");
     all.add("aligned", aligned);
   }
@@ -83,6 +84,10 @@ struct MMCVRoiAlign : RoiAlign {
   void shapes(trtreg::Shapes& s) const {
     trtreg::require(mode == "avg" || mode == "max", "attribute 'mode' is '", mode, "', expected 'avg' or 'max'");
     pooled(s, 1, 0);
+  }
+
+  size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const&) const {
+    return roi_align::workspace(in[1][0], output_height, output_width, sampling_ratio);
   }
 
   void enqueue(trtreg::Call const& call) const {
@@ -110,7 +115,7 @@ struct MMCVMultiLevelRoiAlign : RoiAlign {
   void attributes(trtreg::Attributes& all) {
     add_sizes(all);
     all.add("pool_mode", pool_mode).between(0, 1);
-    all.add("sampling_ratio", sampling_ratio).alias("sample_num").at_least(0);
+    all.add("sampling_ratio", sampling_ratio).alias("sample_num").between(0, kMostSamples);
     all.add("featmap_strides", featmap_strides).between(1e-30, 1e30).required();
     all.add("roi_scale_factor", roi_scale_factor).finite();
     all.add("finest_scale", finest_scale).between(1e-30, 1e30);
@@ -129,6 +134,10 @@ struct MMCVMultiLevelRoiAlign : RoiAlign {
       s.expect(i, 0, s.inputs[1][0], "the batch of the first feature map");
       s.expect(i, 1, s.inputs[1][1], "the channels of the first feature map");
     }
+  }
+
+  size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const&) const {
+    return roi_align::workspace(in[0][0], output_height, output_width, sampling_ratio);
   }
 
   void enqueue(trtreg::Call const& call) const {

@@ -103,6 +103,20 @@ EDGES = [
     Case(spread=8.0, ratio=3, aligned=False),
     Case(sizes=((16, 16), (8, 8), (4, 4), (2, 2)), strides=(1.0, 2.0, 4.0, 8.0), count=30, ratio=2),
     Case(sizes=((8, 8),) * 10, strides=tuple(float(each + 1) for each in range(10)), count=20, finest_scale=1.0),
+    # Row by row: more bins than a warp has, each number of rows of bins in a group, the most rows; one more row, which
+    # goes bin by bin; pairs of channels and RoIs for several turns of a warp, of few RoIs and of many.
+    Case(output=(14, 14), ratio=2, sizes=((30, 41),)),
+    Case(output=(2, 9), ratio=2, largest=True),
+    Case(output=(5, 20), ratio=2, spread=3.0),
+    Case(output=(48, 2), ratio=2, channels=2),
+    Case(output=(49, 2), ratio=2, channels=2),
+    Case(output=(2, 3), ratio=17, channels=2),
+    Case(channels=17, count=40, output=(7, 7), ratio=2),
+    Case(channels=300, count=1, ratio=2),
+    Case(channels=1, count=300, ratio=2, largest=True),
+    Case(channels=3, count=1, ratio=2, sizes=((200, 310),)),
+    Case(sizes=((0, 3),), ratio=2),
+    Case(sizes=((3, 0),), ratio=2, largest=True),
 ]
 
 _CLOSE = 1e-4  # pixels: a sample this close to where the image ends may be on either side in float32

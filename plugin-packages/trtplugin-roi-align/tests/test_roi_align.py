@@ -347,11 +347,12 @@ class TestOnDevice:
         x = torch.zeros(2, 2, side, side, device="cuda", dtype=torch.float16)
         x[1, 1] = 1
         boxes = [[image, side - 12.0, side - 12.0, side - 2.0, side - 2.0] for image in (0, 1)]
-        y = roi_align(x, torch.tensor(boxes, device="cuda"))
-        assert [[y[image, channel].unique().tolist() for channel in range(2)] for image in range(2)] == [
-            [[0], [0]],
-            [[0], [1]],
-        ]
+        for ratio in (0, 2):
+            y = roi_align(x, torch.tensor(boxes, device="cuda"), sampling_ratio=ratio)
+            assert [[y[image, channel].unique().tolist() for channel in range(2)] for image in range(2)] == [
+                [[0], [0]],
+                [[0], [1]],
+            ]
 
     @pytest.mark.slow
     def test_more_results_than_32_bits_count(self) -> None:
@@ -359,10 +360,12 @@ class TestOnDevice:
         count = 2**31 // (64 * 64) + 3
         x = torch.arange(8, device="cuda", dtype=torch.float16)[None, :, None, None].expand(1, 8, 4, 4).contiguous()
         rois = torch.tensor([[0.0, 0, 0, 3, 3]], device="cuda", dtype=torch.float16).expand(count, 5).contiguous()
-        y = roi_align(x, rois, (64, 8), sampling_ratio=1)
-        assert y.numel() > 2**31
-        for part in (y[:9], y[-9:]):
-            assert torch.equal(part, x[:, :, :1, :1].expand_as(part))
+        for output, ratio in (((64, 8), 1), ((32, 16), 2)):  # bin by bin, and row by row
+            y = roi_align(x, rois, output, sampling_ratio=ratio)
+            assert y.numel() > 2**31
+            for part in (y[:9], y[-9:]):
+                torch.testing.assert_close(part, x[:, :, :1, :1].expand_as(part), rtol=1e-3, atol=0)
+            del y
 
 
 def test_the_oracle_is_right_about_a_plane() -> None:

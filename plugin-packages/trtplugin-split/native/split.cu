@@ -1,34 +1,12 @@
 // Split: x cut along one axis, in one kernel for all outputs.
-#include <trtreg/pack.h>
 #include <trtreg/plugin.h>
+
+#include "kernel.h"
 
 namespace {
 
+using split::kMost;
 using trtreg::DataType;
-
-constexpr int kMost = 64;  // outputs: their addresses and places travel with the launch
-
-// x is a matrix of `rows` rows; output i takes its columns from begin[i] on, up to begin[i + 1].
-struct Parts {
-  int64_t rows;
-  int64_t columns;
-  int32_t count;
-  int64_t begin[kMost + 1];
-  void* y[kMost];
-};
-
-// T is a number of bytes and no number: up to 16, which every part is a multiple of.
-template <typename T>
-__global__ void __launch_bounds__(trtreg::kThreads) split_kernel(T const* x, Parts const p) {
-  int64_t const size = p.rows * p.columns;
-  for (int64_t i = trtreg::thread_index(); i < size; i += trtreg::thread_count()) {
-    trtreg::Quotient const at = trtreg::divide(i, p.columns);
-    int part = 0;
-    while (p.begin[part + 1] <= at.remainder) ++part;
-    int64_t const width = p.begin[part + 1] - p.begin[part];
-    static_cast<T*>(p.y[part])[at.quotient * width + at.remainder - p.begin[part]] = x[i];
-  }
-}
 
 class Split : public trtreg::Plugin {
  public:
@@ -63,8 +41,8 @@ class Split : public trtreg::Plugin {
     size_t const along = positive(rank);
     trtreg::Dim const size = s.inputs[0][along];
     if (!split.empty()) {
-      int64_t total = 0;
-      for (int64_t const each : split) total += each;
+      trtreg::Dim total = 0;
+      for (int64_t const each : split) total = total + trtreg::Dim(each);
       s.expect(0, along, total, "the sum of 'split'");
     }
     trtreg::Dim const chunk = num_outputs ? ceil_div(size, trtreg::Dim(num_outputs)) : trtreg::Dim(0);
@@ -79,45 +57,22 @@ class Split : public trtreg::Plugin {
   void enqueue(trtreg::Call const& call) const {
     auto const& x = call.inputs[0];
     auto const along = static_cast<int32_t>(positive(x.rank()));
-    Parts p{};
+    split::Parts p{};
     p.count = static_cast<int32_t>(call.outputs.size());
     p.rows = 1;
     for (int32_t i = 0; i < along; ++i) p.rows *= x[i];
     auto bytes = static_cast<int64_t>(trtreg::size_of(x.type));  // of one step along the axis
     for (int32_t i = along + 1; i < x.rank(); ++i) bytes *= x[i];
-    // Whatever all parts and addresses are multiples of can be moved at once.
-    uintptr_t bits = 16 | reinterpret_cast<uintptr_t>(x.data);
     for (int32_t i = 0; i < p.count; ++i) {
       auto const& y = call.outputs[static_cast<size_t>(i)];
-      p.y[i] = y.data;
+      p.y[i] = y.size() > 0 ? y.data : nullptr;
       p.begin[i + 1] = p.begin[i] + y[along] * bytes;
-      bits |= static_cast<uintptr_t>(y[along] * bytes);
-      if (y.size() > 0) bits |= reinterpret_cast<uintptr_t>(y.data);
     }
-    auto const unit = static_cast<int64_t>(bits & (~bits + 1));
-    for (int32_t i = 0; i <= p.count; ++i) p.begin[i] /= unit;
-    p.columns = p.begin[p.count];
-    switch (unit) {
-      case 16:
-        return run<trtreg::Pack<uint64_t, 2>>(call, p);
-      case 8:
-        return run<uint64_t>(call, p);
-      case 4:
-        return run<uint32_t>(call, p);
-      case 2:
-        return run<uint16_t>(call, p);
-      default:
-        return run<uint8_t>(call, p);
-    }
+    split::run(call.stream, x.data, p);
   }
 
  private:
   size_t positive(int32_t rank) const { return static_cast<size_t>(axis < 0 ? axis + rank : axis); }
-
-  template <typename T>
-  static void run(trtreg::Call const& call, Parts const& p) {
-    trtreg::launch(split_kernel<T>, trtreg::grid_for(p.rows * p.columns), call.stream, call.in<T>(0), p);
-  }
 };
 
 }  // namespace

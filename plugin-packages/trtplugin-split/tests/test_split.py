@@ -225,8 +225,34 @@ def test_equal_parts_on_host(on_host: HostPlugin, parts: int) -> None:
     compare.assert_same(found, split(x, parts, 1))
 
 
+#: Rows and parts of a row, for the kernel that goes through shared memory: one tile and a part of the next, parts
+#: without columns, as many parts as there can be, rows of the largest size that goes through it and of one more.
+NARROW = [
+    (4103, [1, 3]), (2051, [3, 0, 4, 1]), (1, [1, 2]), (16, [5]), (1031, [1] * 64), (35, [200, 1, 55]), (35, [202, 55]),
+    (700, [2, 2, 6]), (0, [1, 2]),
+]  # fmt: skip
+
+
+def narrow_case(seed: int, rows: int, sizes: list[int], dtype: str) -> torch.Tensor:
+    x = torch.from_numpy(np.random.default_rng(seed).integers(-100, 100, size=(rows, sum(sizes))))
+    return x > 0 if dtype == "bool" else x.to(getattr(torch, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int64"])
+@pytest.mark.parametrize(("rows", "sizes"), NARROW, ids=range(len(NARROW)))
+def test_narrow_rows_on_host(on_host: HostPlugin, rows: int, sizes: list[int], dtype: str) -> None:
+    x = narrow_case(0, rows, sizes, dtype)
+    assert_parts(on_host.run(OP, [x], {"axis": 1, "split": sizes}), x, sizes, 1)
+
+
 class TestOnDevice:
     pytestmark = device.marks()
+
+    @pytest.mark.parametrize("dtype", TYPES)
+    @pytest.mark.parametrize(("rows", "sizes"), NARROW, ids=range(len(NARROW)))
+    def test_narrow_rows(self, on_device: DevicePlugin, rows: int, sizes: list[int], dtype: str) -> None:
+        x = narrow_case(1, rows, sizes, dtype)
+        assert_parts(on_device.run(OP, [x.cuda()], {"axis": 1, "split": sizes}), x, sizes, 1)
 
     @pytest.mark.parametrize("seed", range(210))
     def test_kernel(self, on_device: DevicePlugin, seed: int) -> None:
