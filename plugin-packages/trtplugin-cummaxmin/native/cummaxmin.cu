@@ -34,25 +34,48 @@ class Cumulative : public trtreg::Plugin {
   }
 
   size_t workspace(trtreg::TensorSpecs const&, trtreg::TensorSpecs const&) const {
-    return cummaxmin::kMaxParts * sizeof(cummaxmin::Entry<int64_t>);  // of all rows that are cut together
+    using namespace cummaxmin;
+    return static_cast<size_t>(kParts + kFewRows) * sizeof(Entry<int64_t>);
   }
 
  protected:
   void scan(trtreg::Call const& call, bool smallest) const {
     trtreg::dispatch<float, __half, __nv_bfloat16, int32_t, int64_t>(call.inputs[0].type, [&](auto zero) {
       using T = decltype(zero);
+      using namespace cummaxmin;
       auto const& x = call.inputs[0];
-      cummaxmin::Params<T> p{call.in<T>(0), call.out<T>(0), call.out<int32_t>(1), 1, 1, 1, 1, 1, smallest};
+      Params<T> p{call.in<T>(0), call.out<T>(0), call.out<int32_t>(1), 1, 1, 1, 1, 1, smallest};
       auto const axis = static_cast<int32_t>(axis_of(x.rank()));
       for (int32_t i = 0; i < x.rank(); ++i) (i < axis ? p.outer : i == axis ? p.length : p.inner) *= x[i];
-      p.part_size = p.length;
-      if (p.inner >= 16 && (p.outer * p.inner >= 8192 || p.length <= 256)) {  // a thread for each row
-        trtreg::launch(cummaxmin::columns_kernel<T>, trtreg::grid_for(p.outer * p.inner), call.stream, p);
+      int64_t const rows = p.outer * p.inner;
+      auto const packs = [&](int size) {
+        return trtreg::aligned(sizeof(T) * size, p.x, p.values) && trtreg::aligned(sizeof(int32_t) * size, p.indices);
+      };
+      if (p.inner >= 16 && (rows >= 8192 || p.length <= 256)) {
+        bool const wide = rows >= kWide * 16384 && p.inner % kWide == 0 && packs(kWide);
+        trtreg::launch(wide ? columns_kernel<T, kWide> : columns_kernel<T, 1>, trtreg::grid_for(rows, wide ? kWide : 1),
+                       call.stream, p);
         return;
       }
-      bool const packed = p.inner == 1 && p.length % cummaxmin::kPack == 0 && trtreg::aligned(16, p.indices) &&
-                          trtreg::aligned(sizeof(T) * cummaxmin::kPack, p.x, p.values);
-      packed ? launch<true>(call, p) : launch<false>(call, p);
+      bool const packed = p.inner == 1 && p.length % kPack == 0 && packs(kPack);
+      if (p.length <= 1024) {
+        int64_t const blocks = trtreg::grid_for(rows, 1, trtreg::kThreads / trtreg::kWarp).blocks;
+        trtreg::launch(packed ? warps_kernel<T, true> : warps_kernel<T, false>,
+                       {std::min<int64_t>(blocks, trtreg::multiprocessors() * 16)}, call.stream, p);
+        return;
+      }
+      if (rows <= kFewRows && p.length > 2 * kChunk) {  // too few for all multiprocessors
+        p.parts = std::min(trtreg::ceil_div(kParts, rows), trtreg::ceil_div(p.length, kChunk));
+      }
+      p.part_size = trtreg::ceil_div(trtreg::ceil_div(p.length, p.parts), kChunk) * kChunk;
+      p.parts = trtreg::ceil_div(p.length, p.part_size);
+      auto* const largest = static_cast<Entry<T>*>(call.workspace);
+      trtreg::Grid const grid{rows * p.parts, kBlock};
+      if (p.parts > 1) {
+        trtreg::launch(packed ? parts_kernel<T, true> : parts_kernel<T, false>, grid, call.stream, p, largest);
+      }
+      trtreg::launch(packed ? rows_kernel<T, true> : rows_kernel<T, false>, grid, call.stream, p,
+                     static_cast<Entry<T> const*>(largest));
     });
   }
 
@@ -61,28 +84,6 @@ class Cumulative : public trtreg::Plugin {
     int32_t const most = std::max(rank, 1);
     trtreg::require(dim >= -most && dim < most, "attribute 'dim' is ", dim, ", expected a dimension of rank ", rank);
     return static_cast<size_t>(dim < 0 ? dim + most : dim);
-  }
-
-  template <bool kPacked, typename T>
-  static void launch(trtreg::Call const& call, cummaxmin::Params<T> p) {
-    using namespace cummaxmin;
-    int64_t const rows = p.outer * p.inner;
-    if (p.length <= 512) {  // a warp for each
-      int64_t const blocks = trtreg::grid_for(rows, 1, trtreg::kThreads / trtreg::kWarp).blocks;
-      trtreg::launch(rows_kernel<T, trtreg::kWarp, kPack, kPacked>, {blocks, trtreg::kThreads}, call.stream, p,
-                     static_cast<Entry<T>*>(nullptr));
-      return;
-    }
-    Entry<T>* largest = nullptr;
-    if (rows <= 64 && p.length > 2 * kChunk) {  // too few for all multiprocessors: about 256 blocks
-      p.parts = std::min(trtreg::ceil_div(256, rows), trtreg::ceil_div(p.length, kChunk));
-      p.part_size = trtreg::ceil_div(trtreg::ceil_div(p.length, p.parts), kChunk) * kChunk;
-      p.parts = trtreg::ceil_div(p.length, p.part_size);
-      largest = static_cast<Entry<T>*>(call.workspace);
-      trtreg::launch(parts_kernel<T, kPacked>, {rows * p.parts, kBlock}, call.stream, p, largest);
-    }
-    trtreg::launch(rows_kernel<T, kBlock, kItems, kPacked>, {std::min<int64_t>(rows * p.parts, 0x7fffffff), kBlock},
-                   call.stream, p, largest);
   }
 };
 

@@ -1,9 +1,9 @@
 // The kernels: a scan over pairs of a value and its index. x is seen as [outer, length, inner]; a row is what lies
 // along the middle axis.
 //
-// Where there are many rows side by side in memory, a thread walks down each. Else a block takes a row, or a warp a
-// short one: chunk by chunk, and what it has found so far goes from one to the next. Where rows are too few for that,
-// they are cut into parts, the largest of each part is found first, and each part begins with that of those before it.
+// Where there are many rows side by side in memory, a thread walks down some of them. Else a warp takes a short row,
+// and a block a longer one. Where rows are too few for that, they are cut into parts, the largest of each part is found
+// first, and each part begins with that of those before it.
 #ifndef TRTPLUGIN_CUMMAXMIN_KERNEL_H
 #define TRTPLUGIN_CUMMAXMIN_KERNEL_H
 
@@ -15,14 +15,18 @@
 
 namespace cummaxmin {
 
+using trtreg::kWarp;
 using trtreg::Pack;
 
 constexpr int kBlock = 512;
-constexpr int kItems = 16;  // of a thread, in a chunk
-constexpr int kPack = 4;    // of which so many lie side by side: 16 bytes of indices
-constexpr int kColumn = 8;  // of a thread that walks down a column
+constexpr int kItems = 16;                  // of a thread, in a chunk
+constexpr int kPack = 4;                    // of which so many lie side by side: 16 bytes of indices
+constexpr int kColumn = 4;                  // of a column, that a thread reads at once
+constexpr int kWide = 4;                    // columns of a thread, where their number allows
+constexpr int64_t kPiece = kWarp * kItems;  // what a warp has of a chunk
 constexpr int64_t kChunk = kBlock * kItems;
-constexpr int64_t kMaxParts = kBlock;  // of a row: one for each thread that puts them together
+constexpr int64_t kFewRows = 64;  // which are cut into about kParts parts in all
+constexpr int64_t kParts = 256;
 
 template <typename T>
 struct Params {
@@ -75,33 +79,63 @@ struct Later {  // the later one where it is as large, as in PyTorch
   }
 };
 
-// What comes before the first element, and loses against any.
+// What comes before the first element, and loses against any that follows.
 template <typename T>
 __device__ Entry<T> nothing() {
   return {trtreg::lowest<Key<T>>(), -1};
 }
 
+__device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x) % kWarp; }
+__device__ inline int last_of(unsigned lanes) { return 31 - __clz(static_cast<int>(lanes)); }
+
+// What the lanes before this one have: nothing before lane 0. `total` gets that of all. The keys are scanned alone; the
+// last lane so far whose own key is the largest has the index.
+template <typename T>
+__device__ Entry<T> lanes_before(Entry<T> const& mine, Entry<T>& total) {
+  int const lane = lane_of_thread();
+  Key<T> const largest = trtreg::warp_scan(mine.key, trtreg::Largest{});
+  unsigned const leaders = __ballot_sync(0xffffffffu, mine.key == largest);
+  total = {trtreg::shuffle_from(largest, kWarp - 1), trtreg::shuffle_from(mine.index, last_of(leaders))};
+  unsigned const earlier = leaders & ((1u << lane) - 1);
+  Key<T> const key = trtreg::shuffle_up(largest, 1);
+  int32_t const index = trtreg::shuffle_from(mine.index, earlier ? last_of(earlier) : 0);
+  return lane == 0 ? nothing<T>() : Entry<T>{key, index};
+}
+
 // A thread's items lie in packs of kPack, and those of the other lanes of its warp between them: then what a warp reads
 // or writes at once lies side by side. Where item `item` lies, from the first on:
-template <int kLanes>
-__device__ constexpr int place_of(int item) {
-  return item / kPack * kLanes * kPack + item % kPack;
-}
+__device__ constexpr int place_of(int item) { return item / kPack * kWarp * kPack + item % kPack; }
 
 // A piece of a row, the part of which that a thread has begins at `first`.
 struct Chunk {
   int64_t offset;  // of the thread's first item in memory
   uint32_t first;  // its index in the row
-  int32_t left;    // so many elements of the row, or part, are there from it on; below 0 where the thread has none
+  int32_t left;    // so many elements of the row are there from it on; below 0 where the thread has none
 };
 
+// Where row `row` begins. Rows of packs have no others beside them.
+template <bool kPacked, typename T>
+__device__ int64_t offset_of(Params<T> const& p, int64_t row) {
+  if (kPacked) return row * p.length;
+  auto const [outside, inside] = trtreg::divide(row, p.inner);
+  return outside * p.length * p.inner + inside;
+}
+
+// What the lane has of the items of row `row` from `begin` on, up to `end`.
+template <bool kPacked, typename T>
+__device__ Chunk chunk_at(Params<T> const& p, int64_t row, int64_t begin, int64_t end) {
+  int64_t const first = begin + lane_of_thread() * kPack;
+  int64_t const offset = offset_of<kPacked>(p, row) + first * (kPacked ? 1 : p.inner);
+  return {offset, static_cast<uint32_t>(first), static_cast<int32_t>(end - first)};
+}
+
 // The items of a thread. What would lie behind the end is the last element again: in a scan it comes after everything
-// that is written. They are used by `entries` only, so that nothing waits for them before.
-template <int kLanes, bool kPacked, typename T, int kCount>
+// that is written.
+template <bool kPacked, typename T, int kCount>
 __device__ void read(Params<T> const& p, Chunk const& chunk, T (&items)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; i += kPack) {
-    int const at = place_of<kLanes>(i);
+    int const at = place_of(i);
     if constexpr (kPacked) {
       auto const pack = trtreg::load<T, kPack>(p.x + chunk.offset + min(at, chunk.left - kPack));
 #pragma unroll
@@ -113,169 +147,200 @@ __device__ void read(Params<T> const& p, Chunk const& chunk, T (&items)[kCount])
   }
 }
 
-template <int kLanes, typename T, int kCount>
-__device__ void entries(Params<T> const& p, Chunk const& chunk, T const (&items)[kCount], Entry<T> (&result)[kCount]) {
+// What of the warp's items comes before each pack of the thread's; the result is what all of them make.
+template <typename T, int kCount>
+__device__ Entry<T> scan(Chunk const& chunk, Key<T> const (&keys)[kCount], Entry<T> (&earlier)[kCount / kPack]) {
+  Entry<T> total = nothing<T>();
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    result[i] = {to_key(items[i], p.smallest), static_cast<int32_t>(chunk.first + place_of<kLanes>(i))};
+  for (int pack = 0; pack < kCount / kPack; ++pack) {
+    Entry<T> mine = nothing<T>();
+#pragma unroll
+    for (int i = pack * kPack; i < (pack + 1) * kPack; ++i) {
+      mine = Later{}(mine, Entry<T>{keys[i], static_cast<int32_t>(chunk.first + place_of(i))});
+    }
+    Entry<T> of_pack;
+    Entry<T> const before = lanes_before(mine, of_pack);
+    earlier[pack] = lane_of_thread() == 0 ? total : Later{}(total, before);
+    total = Later{}(total, of_pack);
   }
+  return total;
 }
 
-template <int kLanes, bool kPacked, typename T, int kCount>
-__device__ void write(Params<T> const& p, Chunk const& chunk, Entry<T> const (&items)[kCount]) {
+// The results: `outside` comes before the warp's items, `earlier` between them and a pack.
+template <bool kPacked, typename T, int kCount>
+__device__ void write(Params<T> const& p, Chunk const& chunk, Key<T> const (&keys)[kCount], Entry<T> const& outside,
+                      Entry<T> const (&earlier)[kCount / kPack]) {
 #pragma unroll
   for (int i = 0; i < kCount; i += kPack) {
-    int const at = place_of<kLanes>(i);
+    int const at = place_of(i);
+    Entry<T> found = Later{}(outside, earlier[i / kPack]);
+    Pack<T, kPack> values;
+    Pack<int32_t, kPack> indices;
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) {
+      found = Later{}(found, Entry<T>{keys[i + k], static_cast<int32_t>(chunk.first + at + k)});
+      values[k] = from_key<T>(found.key, p.smallest);
+      indices[k] = found.index;
+    }
     if constexpr (kPacked) {
       if (at >= chunk.left) break;
-      Pack<T, kPack> values;
-      Pack<int32_t, kPack> indices;
-#pragma unroll
-      for (int k = 0; k < kPack; ++k) {
-        values[k] = from_key<T>(items[i + k].key, p.smallest);
-        indices[k] = items[i + k].index;
-      }
       trtreg::store(p.values + chunk.offset + at, values);
       trtreg::store(p.indices + chunk.offset + at, indices);
     } else {
 #pragma unroll
       for (int k = 0; k < kPack; ++k) {
         if (at + k >= chunk.left) break;
-        p.values[chunk.offset + (at + k) * p.inner] = from_key<T>(items[i + k].key, p.smallest);
-        p.indices[chunk.offset + (at + k) * p.inner] = items[i + k].index;
+        p.values[chunk.offset + (at + k) * p.inner] = values[k];
+        p.indices[chunk.offset + (at + k) * p.inner] = indices[k];
       }
     }
   }
 }
 
-// Where row `row` begins.
-template <typename T>
-__device__ int64_t offset_of(Params<T> const& p, int64_t row) {
-  auto const [outside, inside] = trtreg::divide(row, p.inner);
-  return outside * p.length * p.inner + inside;
-}
-
-// What comes before this warp: `before` and the totals of the warps before it. `total` gets that and those of all.
-template <int kThreads, typename T>
-__device__ Entry<T> before_warp(Entry<T> const before, Entry<T> const& mine, Entry<T>& total) {
-  if constexpr (kThreads == trtreg::kWarp) {
-    total = Later{}(before, mine);
-    return before;
-  } else {
-    constexpr int kWarps = kThreads / trtreg::kWarp;
-    __shared__ trtreg::detail::WarpValues<Entry<T>> warps;
-    int const warp = static_cast<int>(threadIdx.x) / trtreg::kWarp;
-    int const lane = static_cast<int>(threadIdx.x) % trtreg::kWarp;
-    if (lane == 0) warps.set(warp, mine);
-    __syncthreads();
-    Entry<T> const each = trtreg::warp_scan(lane < kWarps ? warps.get(lane) : nothing<T>(), Later{});
-    __syncthreads();  // the next call writes there
-    total = Later{}(before, trtreg::shuffle_from(each, kWarps - 1));
-    Entry<T> const earlier = trtreg::shuffle_from(each, warp == 0 ? 0 : warp - 1);
-    return warp == 0 ? before : Later{}(before, earlier);
+// --------------------------------------------------------------------------------------------------------- long rows
+// The later of two entries that come in any order; one may be nothing.
+struct LaterOfAny {
+  template <typename T>
+  __device__ Entry<T> operator()(Entry<T> const& a, Entry<T> const& b) const {
+    return a.index < b.index ? Later{}(a, b) : b.index < 0 ? a : Later{}(b, a);
   }
-}
-
-// The chunk of a row that begins at `begin`, as kThreads threads share it, each with kCount items.
-template <int kThreads, int kCount, typename T>
-__device__ Chunk chunk_at(Params<T> const& p, int64_t row, int64_t begin, int64_t end) {
-  int const thread = static_cast<int>(threadIdx.x) % kThreads;
-  int64_t const first = begin + thread / trtreg::kWarp * trtreg::kWarp * kCount + thread % trtreg::kWarp * kPack;
-  return {row + first * p.inner, static_cast<uint32_t>(first), static_cast<int32_t>(end - first)};
-}
+};
 
 // The largest element of each part of a row, and where.
 template <typename T, bool kPacked>
 __global__ void __launch_bounds__(kBlock) parts_kernel(Params<T> const p, Entry<T>* largest) {
   auto const [row, part] = trtreg::divide(blockIdx.x, p.parts);
-  int64_t const offset = offset_of(p, row);
   int64_t const end = min(p.length, (part + 1) * p.part_size);
   Entry<T> found = nothing<T>();
-  for (int64_t begin = part * p.part_size; begin < end; begin += kChunk) {
-    Chunk const chunk = chunk_at<kBlock, kItems>(p, offset, begin, end);
-    T values[kItems];
-    Entry<T> items[kItems];
-    read<trtreg::kWarp, kPacked>(p, chunk, values);
-    entries<trtreg::kWarp>(p, chunk, values, items);
+  for (int64_t begin = part * p.part_size + threadIdx.x / kWarp * kPiece; begin < end; begin += kChunk) {
+    Chunk const chunk = chunk_at<kPacked>(p, row, begin, end);
+    T items[kItems];
+    read<kPacked>(p, chunk, items);
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      if (place_of<trtreg::kWarp>(i) < chunk.left) found = Later{}(found, items[i]);
+      Entry<T> const item{to_key(items[i], p.smallest), static_cast<int32_t>(chunk.first + place_of(i))};
+      if (place_of(i) < chunk.left) found = Later{}(found, item);
     }
   }
-  // A thread has taken elements of every chunk, so of two threads the one on the right need not have the later one.
-  found = trtreg::block_reduce<kBlock>(
-      found, [](Entry<T> const& a, Entry<T> const& b) { return a.index < b.index ? Later{}(a, b) : Later{}(b, a); });
+  found = trtreg::block_reduce<kBlock>(found, LaterOfAny{});
   if (threadIdx.x == 0) largest[blockIdx.x] = found;
 }
 
-// kThreads threads, a block or a warp of one, for each part of a row. `largest` has what parts_kernel found; null where
-// a row is one part.
-template <typename T, int kThreads, int kCount, bool kPacked>
-__global__ void __launch_bounds__(kThreads == trtreg::kWarp ? trtreg::kThreads : kThreads)
-    rows_kernel(Params<T> const p, Entry<T> const* largest) {
-  int const groups = static_cast<int>(blockDim.x) / kThreads;
-  int64_t index = static_cast<int64_t>(blockIdx.x) * groups + threadIdx.x / kThreads;
-  for (; index < p.outer * p.inner * p.parts; index += static_cast<int64_t>(gridDim.x) * groups) {
-    auto const [row, part] = trtreg::divide(index, p.parts);
-    int64_t const offset = offset_of(p, row);
-    int64_t const end = min(p.length, (part + 1) * p.part_size);
-    Entry<T> before = nothing<T>();
-    if constexpr (kThreads > trtreg::kWarp) {
-      if (largest) {
-        if (threadIdx.x < part) before = largest[row * p.parts + threadIdx.x];
-        // The threads behind have nothing, which would win against an equal value.
-        before = trtreg::block_reduce<kThreads>(
-            before, [](Entry<T> const& a, Entry<T> const& b) { return b.index < 0 ? a : Later{}(a, b); });
-      }
-    }
-    int64_t begin = part * p.part_size;
-    Chunk chunk = chunk_at<kThreads, kCount>(p, offset, begin, end);
-    T values[kCount];
-    read<trtreg::kWarp, kPacked>(p, chunk, values);
-    while (begin < end) {
-      Entry<T> items[kCount];
-      entries<trtreg::kWarp>(p, chunk, values, items);
-      begin += kThreads * kCount;
-      Chunk const next = chunk_at<kThreads, kCount>(p, offset, begin, end);
-
-      // Of the warp, before each pack: what the lanes before have of it, and all packs that came earlier.
-      Entry<T> earlier[kCount / kPack];
-      Entry<T> warp_total = nothing<T>();
+// A block for each part of a row, chunk by chunk; what has been found so far goes from one to the next. `largest` has
+// what parts_kernel found; null where a row is one part.
+template <typename T, bool kPacked>
+__global__ void __launch_bounds__(kBlock) rows_kernel(Params<T> const p, Entry<T> const* largest) {
+  constexpr int kWarps = kBlock / kWarp;
+  __shared__ Entry<T> warps[2][kWarps];  // in turns: a slow warp may still read the one while the other is written
+  int const warp = static_cast<int>(threadIdx.x) / kWarp;
+  int const lane = lane_of_thread();
+  auto const [row, part] = trtreg::divide(blockIdx.x, p.parts);
+  Entry<T> before = nothing<T>();
+  if (part > 0) {
+    for (int64_t i = lane; i < part; i += kWarp) before = Later{}(before, largest[row * p.parts + i]);
+    before = trtreg::warp_reduce(before, LaterOfAny{});
+  }
+  int64_t const end = min(p.length, (part + 1) * p.part_size);
+  int64_t begin = part * p.part_size;
+  Chunk chunk = chunk_at<kPacked>(p, row, begin + warp * kPiece, end);
+  T items[kItems];
+  read<kPacked>(p, chunk, items);
+  for (int turn = 0; begin < end; turn ^= 1) {
+    Key<T> keys[kItems];
 #pragma unroll
-      for (int pack = 0; pack < kCount / kPack; ++pack) {
-        Entry<T>* const of_pack = items + pack * kPack;
-#pragma unroll
-        for (int k = 1; k < kPack; ++k) of_pack[k] = Later{}(of_pack[k - 1], of_pack[k]);
-        Entry<T> const so_far = trtreg::warp_scan(of_pack[kPack - 1], Later{});
-        Entry<T> const neighbour = trtreg::shuffle_up(so_far, 1);
-        earlier[pack] = threadIdx.x % trtreg::kWarp == 0 ? warp_total : Later{}(warp_total, neighbour);
-        warp_total = Later{}(warp_total, trtreg::shuffle_from(so_far, trtreg::kWarp - 1));
-      }
-      Entry<T> const outside = before_warp<kThreads>(before, warp_total, before);
-#pragma unroll
-      for (int i = 0; i < kCount; ++i) items[i] = Later{}(Later{}(outside, earlier[i / kPack]), items[i]);
-      read<trtreg::kWarp, kPacked>(p, next, values);  // before the stores, behind which they would wait
-      write<trtreg::kWarp, kPacked>(p, chunk, items);
-      chunk = next;
-    }
+    for (int i = 0; i < kItems; ++i) keys[i] = to_key(items[i], p.smallest);
+    Entry<T> earlier[kItems / kPack];
+    Entry<T> const of_warp = scan<T>(chunk, keys, earlier);
+    if (lane == 0) warps[turn][warp] = of_warp;
+    begin += kChunk;
+    Chunk const next = chunk_at<kPacked>(p, row, begin + warp * kPiece, end);
+    read<kPacked>(p, next, items);  // before the stores, behind which it would wait
+    __syncthreads();
+    Entry<T> total;
+    Entry<T> const each = lanes_before(warps[turn][min(lane, kWarps - 1)], total);
+    Entry<T> const inside = trtreg::shuffle_from(each, warp);
+    Entry<T> const outside = warp == 0 ? before : Later{}(before, inside);
+    before = Later{}(before, total);
+    write<kPacked>(p, chunk, keys, outside, earlier);
+    chunk = next;
   }
 }
 
-// A thread for each row; rows lie side by side.
-template <typename T>
-__global__ void __launch_bounds__(trtreg::kThreads) columns_kernel(Params<T> const p) {
-  for (int64_t row = trtreg::thread_index(); row < p.outer * p.inner; row += trtreg::thread_count()) {
-    int64_t const offset = offset_of(p, row);
-    Entry<T> before = nothing<T>();
-    for (int64_t first = 0; first < p.length; first += kColumn) {
-      Chunk const chunk{offset + first * p.inner, static_cast<uint32_t>(first), static_cast<int32_t>(p.length - first)};
-      T values[kColumn];
-      Entry<T> items[kColumn];
-      read<1, false>(p, chunk, values);
-      entries<1>(p, chunk, values, items);
+// -------------------------------------------------------------------------------------------------------- short rows
+// A warp for each row. What is next is read before this is written, behind which it would wait.
+template <typename T, bool kPacked>
+__global__ void __launch_bounds__(trtreg::kThreads) warps_kernel(Params<T> const p) {
+  constexpr int kAtOnce = kWarp * kPack;
+  int64_t row = trtreg::thread_index() / kWarp;
+  if (row >= p.outer * p.inner) return;
+  int64_t begin = 0;
+  Chunk chunk = chunk_at<kPacked>(p, row, begin, p.length);
+  T items[kPack];
+  read<kPacked>(p, chunk, items);
+  Entry<T> before = nothing<T>();
+  for (bool more = true; more;) {
+    Key<T> keys[kPack];
 #pragma unroll
-      for (Entry<T>& item : items) item = before = Later{}(before, item);
-      write<1, false>(p, chunk, items);
+    for (int i = 0; i < kPack; ++i) keys[i] = to_key(items[i], p.smallest);
+    Entry<T> earlier[1];
+    Entry<T> const total = scan<T>(chunk, keys, earlier);
+    Entry<T> const outside = before;
+    before = Later{}(before, total);
+    begin += kAtOnce;
+    if (begin >= p.length) {
+      row += trtreg::thread_count() / kWarp;
+      begin = 0;
+      before = nothing<T>();
+    }
+    more = row < p.outer * p.inner;
+    Chunk next{};
+    if (more) {
+      next = chunk_at<kPacked>(p, row, begin, p.length);
+      read<kPacked>(p, next, items);
+    }
+    write<kPacked>(p, chunk, keys, outside, earlier);
+    chunk = next;
+  }
+}
+
+// ----------------------------------------------------------------------------------------------------------- columns
+template <typename T, int kSide>
+__device__ void read_columns(Params<T> const& p, int64_t offset, int64_t first, Pack<T, kSide> (&items)[kColumn]) {
+#pragma unroll
+  for (int i = 0; i < kColumn; ++i) {
+    items[i] = trtreg::load<T, kSide>(p.x + offset + min(first + i, p.length - 1) * p.inner);
+  }
+}
+
+// A thread for kSide rows, which lie side by side.
+template <typename T, int kSide>
+__global__ void __launch_bounds__(trtreg::kThreads) columns_kernel(Params<T> const p) {
+  int64_t const rows = p.outer * p.inner;
+  for (int64_t row = trtreg::thread_index() * kSide; row < rows; row += trtreg::thread_count() * kSide) {
+    int64_t const offset = offset_of<false>(p, row);
+    Entry<T> found[kSide];
+#pragma unroll
+    for (Entry<T>& each : found) each = nothing<T>();
+    Pack<T, kSide> next[kColumn];
+    read_columns(p, offset, 0, next);
+    for (int64_t first = 0; first < p.length; first += kColumn) {
+      Pack<T, kSide> items[kColumn];
+#pragma unroll
+      for (int i = 0; i < kColumn; ++i) items[i] = next[i];
+      read_columns(p, offset, first + kColumn, next);  // before the stores, behind which it would wait
+#pragma unroll
+      for (int i = 0; i < kColumn; ++i) {
+        if (first + i >= p.length) break;
+        Pack<int32_t, kSide> indices;
+#pragma unroll
+        for (int k = 0; k < kSide; ++k) {
+          found[k] = Later{}(found[k], Entry<T>{to_key(items[i][k], p.smallest), static_cast<int32_t>(first + i)});
+          items[i][k] = from_key<T>(found[k].key, p.smallest);
+          indices[k] = found[k].index;
+        }
+        trtreg::store(p.values + offset + (first + i) * p.inner, items[i]);
+        trtreg::store(p.indices + offset + (first + i) * p.inner, indices);
+      }
     }
   }
 }

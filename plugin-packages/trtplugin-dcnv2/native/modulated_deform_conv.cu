@@ -12,6 +12,9 @@ class MMCVModulatedDeformConv2d : public trtreg::deform_conv::Operator {
   static constexpr trtreg::Arity inputs{4, 5};
 
   void shapes(trtreg::Shapes& s) const { infer(s, at(s.inputs.size())); }
+  size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
+    return room(in, out, at(in.size()));
+  }
   void enqueue(trtreg::Call const& call) const { run(call, at(call.inputs.size())); }
 
  private:
@@ -29,6 +32,9 @@ class DCNv2 : public trtreg::deform_conv::Operator {
   DCNv2() { padding = {-1, -1}; }
 
   void shapes(trtreg::Shapes& s) const { infer(s, at(s.inputs.size(), s.inputs.back().size())); }
+  size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
+    return room(in, out, at(in.size(), static_cast<size_t>(in.back().rank())));
+  }
   void enqueue(trtreg::Call const& call) const {
     run(call, at(call.inputs.size(), static_cast<size_t>(call.inputs.back().rank())));
   }

@@ -46,7 +46,9 @@ def test_description(face: Face) -> None:
 def test_output_shapes(face: Face, seed: int, creator: str, dtype: str) -> None:
     case = random_case(np.random.default_rng(seed))
     y = TensorSpec(type=dtype, shape=(case.batch, case.out_channels, *case.extent))
-    assert face.create(creator, case.attributes).infer(specs(case, dtype)) == ((y,), 0)
+    shapes, workspace = face.create(creator, case.of_node).infer(specs(case, dtype))
+    assert shapes == (y,)
+    assert (workspace > 0) == case.on_tensor_cores(dtype)
 
 
 @pytest.mark.parametrize("groups", ["groups", "group"])

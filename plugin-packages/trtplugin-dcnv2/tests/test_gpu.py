@@ -40,9 +40,10 @@ def check(case: Case, inputs: dict[str, torch.Tensor], y: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", EDGES, ids=range(len(EDGES)))
-def test_edges(case: Case, dtype: str) -> None:
+def test_edges(plugin: DevicePlugin, case: Case, dtype: str) -> None:
     inputs = to_tensors(case.inputs(np.random.default_rng(0)), dtype, "cuda")
-    check(case, inputs, modulated_deform_conv2d(**inputs, **case.attributes))
+    (y,) = plugin.run("MMCVModulatedDeformConv2d", list(inputs.values()), case.of_node)
+    check(case, inputs, y)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -82,7 +83,7 @@ def test_every_element_is_written_and_no_other(plugin: DevicePlugin, seed: int, 
     random = np.random.default_rng([200, seed])
     case = random_case(random, largest=16)
     inputs = to_tensors(case.inputs(random), dtype, "cuda")
-    (y,) = plugin.run("DCNv2", list(inputs.values()), case.attributes, misalign=seed % 4)
+    (y,) = plugin.run("DCNv2", list(inputs.values()), case.of_node, misalign=seed % 4)
     check(case, inputs, y)
 
 
@@ -91,7 +92,7 @@ def test_masks_behind_the_offsets(plugin: DevicePlugin, seed: int) -> None:
     random = np.random.default_rng([300, seed])
     case, dtype = random_case(random, largest=16), DTYPES[seed % 3]
     inputs = to_tensors(together(case.inputs(random)), dtype, "cuda")
-    (y,) = plugin.run("DCNv2", list(inputs.values()), case.attributes, misalign=seed % 4)
+    (y,) = plugin.run("DCNv2", list(inputs.values()), case.of_node, misalign=seed % 4)
     arrays = apart(case, arrays_of(inputs))
     exact = {name: torch.from_numpy(arrays[name]) for name in case.shapes}
     expected = modulated_deform_conv2d(**exact, **case.attributes).numpy()
@@ -112,7 +113,7 @@ def test_it_runs_on_the_current_stream_and_in_a_graph(plugin: DevicePlugin) -> N
     case = Case(batch=2, channels=20, out_channels=40, size=(12, 13), padding=(1, 1))
     inputs = to_tensors(case.inputs(np.random.default_rng(0)), "float32", "cuda")
     others = to_tensors(case.inputs(np.random.default_rng(1)), "float32", "cuda")
-    (y,) = plugin.replay("DCNv2", list(inputs.values()), list(others.values()), case.attributes)
+    (y,) = plugin.replay("DCNv2", list(inputs.values()), list(others.values()), case.of_node)
     check(case, others, y)
 
 
@@ -153,5 +154,5 @@ def test_compute_sanitizer_finds_nothing(tool: str) -> None:
         case = EDGES[seed] if seed < len(EDGES) else random_case(random, largest=8)
         arrays = case.inputs(random)
         inputs = to_tensors(together(arrays) if seed % 3 == 2 else arrays, DTYPES[seed % 3])
-        requests.append(Request(creator="DCNv2", inputs=list(inputs.values()), attributes=case.attributes))
+        requests.append(Request(creator="DCNv2", inputs=list(inputs.values()), attributes=case.of_node))
     sanitizer.run(device.library_of("trtplugin_dcnv2"), requests, tool=tool)

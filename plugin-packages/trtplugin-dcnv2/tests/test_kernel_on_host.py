@@ -18,7 +18,7 @@ def plugin() -> HostPlugin:
 
 
 def run(plugin: HostPlugin, case: Case, inputs: dict[str, Array], dtype: str) -> np.ndarray:
-    (y,) = plugin.run("DCNv2", list(to_tensors(inputs, dtype).values()), case.attributes)
+    (y,) = plugin.run("DCNv2", list(to_tensors(inputs, dtype).values()), case.of_node)
     return compare.wide(y)
 
 
@@ -54,7 +54,7 @@ def test_masks_behind_the_offsets(plugin: HostPlugin, seed: int) -> None:
     random = np.random.default_rng([1, seed])
     case, dtype = random_case(random, largest=8), compare.FLOATS[seed % 3]
     inputs = to_tensors(together(case.inputs(random)), dtype)
-    (y,) = plugin.run("DCNv2", list(inputs.values()), case.attributes)
+    (y,) = plugin.run("DCNv2", list(inputs.values()), case.of_node)
     arrays = apart(case, {name: compare.wide(each) for name, each in inputs.items()})
     assert_close(case, arrays, compare.wide(y), oracle(case, arrays), dtype)
 

@@ -21,6 +21,9 @@ class MMCVDeformConv2d : public trtreg::deform_conv::Operator {
   }
 
   void shapes(trtreg::Shapes& s) const { infer(s, kInputs); }
+  size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
+    return room(in, out, kInputs);
+  }
   void enqueue(trtreg::Call const& call) const { run(call, kInputs); }
 
  private:

@@ -32,6 +32,19 @@ class Case:
     #: "none", "grid" (whole pixels), "near" (about one), "far", "huge" (some infinite), "nan" (one in 50)
     offsets: str = "near"
 
+    #: of float32: products on tensor cores
+    allow_tf32: bool = False
+
+    def on_tensor_cores(self, dtype: str) -> bool:
+        """Whether samples are rounded before they are multiplied, on a GPU that can."""
+        apart = sorted((self.channels // self.groups, self.channels // self.deform_groups))
+        taken = 4 if dtype == "float32" else 8
+        return (
+            (dtype != "float32" or self.allow_tf32)
+            and apart[1] % apart[0] == apart[0] % taken == 0
+            and self.out_channels // self.groups >= 16
+        )
+
     @property
     def extent(self) -> tuple[int, int]:
         """Size of the output."""
@@ -49,6 +62,11 @@ class Case:
             "groups": self.groups,
             "deform_groups": self.deform_groups,
         }
+
+    @property
+    def of_node(self) -> dict[str, int | list[int]]:
+        """And those that only the plugin has."""
+        return {**self.attributes, "allow_tf32": int(self.allow_tf32)}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -91,12 +109,17 @@ def random_case(random: np.random.Generator, *, largest: int = 12) -> Case:
 
     groups = draw(1, 3) if random.uniform() < 0.5 else 1
     deform_groups = draw(1, 4) if random.uniform() < 0.5 else 1
+    # Half of them for the tensor cores, which take 8 channels at once.
+    wide = random.uniform() < 0.5
+    channels = 8 * draw(1, 4) * max(groups, deform_groups) if wide else draw(1, 1 + largest // 3)
+    if wide and max(groups, deform_groups) % min(groups, deform_groups):
+        groups = 1
     kernel, stride, padding, dilation = pair(1, 4), pair(1, 3), pair(0, 3), pair(1, 3)
     smallest = [max(dilation[i] * (kernel[i] - 1) + 1 - 2 * padding[i], 1) for i in range(2)]
     return Case(
         batch=0 if random.uniform() < 0.05 else draw(1, 3),
-        channels=math.lcm(groups, deform_groups) * draw(1, 1 + largest // 3),
-        out_channels=groups * (draw(1, 9) if random.uniform() < 0.7 else draw(10, 140)),
+        channels=channels if wide else math.lcm(groups, deform_groups) * channels,
+        out_channels=groups * (draw(1, 9) if random.uniform() < 0.7 and not wide else draw(16, 140)),
         groups=groups,
         deform_groups=deform_groups,
         size=(draw(smallest[0], max(largest, smallest[0])), draw(smallest[1], max(largest, smallest[1]))),
@@ -123,6 +146,14 @@ EDGES = [
     Case(channels=40, out_channels=4, deform_groups=2, padding=(1, 1)),  # deform groups end inside a slice
     Case(channels=6, out_channels=6, groups=6, deform_groups=6, padding=(1, 1)),  # depthwise
     Case(size=(6, 6), stride=(2, 3), padding=(2, 0), dilation=(2, 1), kernel=(2, 3)),
+    Case(batch=2, channels=64, out_channels=16, size=(4, 9), padding=(1, 1)),  # for tensor cores: one slice, one tile
+    Case(batch=3, channels=72, out_channels=130, size=(5, 5), padding=(1, 1)),  # one more of each, and odd areas
+    Case(channels=80, out_channels=32, groups=2, deform_groups=1, size=(6, 6), padding=(1, 1)),
+    Case(channels=80, out_channels=48, groups=1, deform_groups=2, size=(6, 6), padding=(1, 1), offsets="nan"),
+    Case(channels=32, out_channels=64, groups=4, deform_groups=2, size=(6, 6), padding=(1, 1), offsets="huge"),
+    Case(channels=64, out_channels=256, kernel=(1, 1), size=(23, 23)),  # the large tile
+    Case(channels=44, out_channels=33, size=(5, 7), padding=(1, 1), allow_tf32=True),
+    Case(channels=64, out_channels=256, kernel=(1, 1), size=(23, 23), allow_tf32=True, offsets="nan"),
     Case(size=(9, 9), padding=(1, 1), offsets="nan"),
     Case(size=(9, 9), padding=(1, 1), offsets="huge"),
     Case(size=(9, 9), padding=(1, 1), offsets="grid"),
@@ -160,22 +191,31 @@ def oracle(case: Case, inputs: dict[str, Array]) -> Array:
     return y
 
 
-def tolerance(inputs: dict[str, Array], expected: Array, dtype: str) -> Array:
+def tolerance(case: Case, inputs: dict[str, Array], expected: Array, dtype: str) -> Array:
     """How far each value may be from `expected`: one rounding to `dtype`, and the errors of float32 before it.
 
     Those are relative to the sum of all terms with every sample at the largest value of x. A coordinate below 64 is
     known to 2**-19, so a sample to 2**-18 of the values around it, in each direction; the products and their sum add
-    less.
+    less. Where products are those of tensor cores, samples are rounded before, and chance adds up the errors as the
+    root of their squares.
     """
-    scale = np.abs(inputs["weight"]).sum(axis=(1, 2, 3)) * np.abs(inputs["x"]).max(initial=0)
-    return compare.tolerance(expected, dtype, (2.0**-17 * scale)[:, None, None])
+    weight, largest = np.abs(inputs["weight"]), np.abs(inputs["x"]).max(initial=0)
+    before = 2.0**-17 * weight.sum(axis=(1, 2, 3)) * largest
+    if case.on_tensor_cores(dtype):
+        before = before + 5 * rounding(dtype) * largest * np.sqrt((weight**2).sum(axis=(1, 2, 3)))
+    return compare.tolerance(expected, dtype, before[:, None, None])
+
+
+def rounding(dtype: str) -> float:
+    """How far a sample can be off, relative to it: float32 is rounded to TF32, which has float16's precision."""
+    return compare.ROUNDING["float16" if dtype == "float32" else dtype]
 
 
 def assert_close(case: Case, inputs: dict[str, Array], y: Array, expected: Array, dtype: str) -> None:
     """Fail with the configuration where `y` is further from `expected` than it may be, or NaN elsewhere."""
     assert y.shape == expected.shape, case
     assert (np.isnan(y) == np.isnan(expected)).all(), case
-    excess = np.nan_to_num(np.abs(y - expected) - tolerance(inputs, expected, dtype), nan=0.0)
+    excess = np.nan_to_num(np.abs(y - expected) - tolerance(case, inputs, expected, dtype), nan=0.0)
     assert excess.max(initial=0) <= 0, (case, dtype, excess.max())
 
 

@@ -27,7 +27,7 @@ def run(
     (y,) = plugin.run(
         "MMCVDeformConv2d",
         list(to_tensors(inputs, dtype).values()),
-        case.attributes if attributes is None else attributes,
+        case.of_node if attributes is None else attributes,
     )
     return compare.wide(y)
 

@@ -33,10 +33,13 @@ class MMCVInstanceNormalization : public trtreg::Plugin {
     s.outputs[0] = s.inputs[0];
   }
 
+  // Of instances of every size, also those that need none: with larger shapes it only grows.
   size_t workspace(trtreg::TensorSpecs const& inputs, trtreg::TensorSpecs const&) const {
+    using namespace instance_norm;
     int64_t const instances = inputs[0][0] * inputs[0][1];
     if (instances == 0) return 0;
-    return static_cast<size_t>(instances * parts(inputs[0].size() / instances)) * sizeof(instance_norm::Moments);
+    int64_t const tiles = instances * trtreg::ceil_div(inputs[0].size() / instances, kTile<1>);
+    return static_cast<size_t>(instances) * sizeof(State) + static_cast<size_t>(tiles) * sizeof(Word);
   }
 
   void enqueue(trtreg::Call const& call) const {
@@ -74,17 +77,16 @@ class MMCVInstanceNormalization : public trtreg::Plugin {
         small(std::integral_constant<int, 1024>{})) {
       return;
     }
-    p.parts = parts(p.size);
-    p.part_size = trtreg::ceil_div(trtreg::ceil_div(p.size, p.parts), kSize) * kSize;
-    trtreg::Grid const grid{p.instances * p.parts, kPartBlock};
-    auto* const moments = static_cast<Moments*>(call.workspace);
-    trtreg::launch(moments_kernel<T, kSize>, grid, call.stream, p, moments);
-    trtreg::launch(normalize_kernel<T, kSize>, grid, call.stream, p, static_cast<Moments const*>(moments));
+    p.tiles = trtreg::ceil_div(p.size, kTile<kSize>);
+    p.lag = p.tiles + 2 * trtreg::multiprocessors();  // about as many are in hand at once, for both
+    auto* const states = static_cast<State*>(call.workspace);
+    auto* const moments = reinterpret_cast<Word*>(states + p.instances);
+    int64_t const tiles = p.instances * p.tiles;
+    size_t const bytes = static_cast<size_t>(p.instances) * sizeof(State) + static_cast<size_t>(tiles) * sizeof(Word);
+    trtreg::check(cudaMemsetAsync(states, 0, bytes, call.stream), "cudaMemsetAsync");
+    int64_t const blocks = std::min<int64_t>(2 * tiles, trtreg::multiprocessors() * kResident);
+    trtreg::launch(tiles_kernel<T, kSize>, {blocks, kTileBlock}, call.stream, p, states, moments);
   }
-
-  // Into how many parts an instance is cut that does not fit into registers; more where it is larger, so that a
-  // profile's largest shapes need the largest workspace.
-  static int64_t parts(int64_t size) { return std::min(instance_norm::kMaxParts, trtreg::ceil_div(size, 16384)); }
 };
 
 }  // namespace

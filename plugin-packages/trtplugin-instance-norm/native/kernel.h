@@ -1,7 +1,8 @@
 // The kernels: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, with mean and variance of each instance.
 //
 // An instance is one channel of one image. One that fits into a block's registers is read once. A larger one is cut
-// into parts: `moments_kernel` finds the moments of each, `normalize_kernel` puts them together, and reads x again.
+// into tiles, and each is read twice, for its moments and to be normalized: the second time soon after the first, so
+// that it still lies in the L2 cache.
 #ifndef TRTPLUGIN_INSTANCE_NORM_KERNEL_H
 #define TRTPLUGIN_INSTANCE_NORM_KERNEL_H
 
@@ -13,23 +14,26 @@ namespace instance_norm {
 
 using trtreg::Pack;
 
-constexpr int kAhead = 4;  // packs that a thread reads before it uses them: stores in between would hold the reads up
-
 // Elements of an instance that a thread keeps in registers: more would not leave room for two blocks of 512 threads in
 // a multiprocessor, so that one reads while the other writes. Single elements take a register each, whatever their
 // size.
 template <int kSize>
 constexpr int kKept = kSize == 1 ? 16 : 32;
 
-constexpr int kPartBlock = 256;
-constexpr int64_t kMaxParts = kPartBlock;  // of an instance: one for each thread that puts them together
+constexpr int kTileBlock = 256;
+constexpr int kResident = 3;  // of these blocks in a multiprocessor
+
+// Elements of a tile: 32 KB, in 32 registers of a thread.
+template <int kSize>
+constexpr int kTile = kTileBlock * (kSize == 1 ? 16 : 8 * kSize);
 
 struct Params {
   void const* x;  // [instances, size]
   void const* scale;
   void const* bias;
   void* y;
-  int64_t instances, channels, size, parts, part_size;
+  int64_t instances, channels, size;
+  int64_t tiles, lag;  // of an instance; see tiles_kernel
   float epsilon;
   bool scale_is_float;  // scale and bias are float32, else of x's type
 };
@@ -126,59 +130,163 @@ __global__ void __launch_bounds__(kThreads) small_kernel(Params const p) {
   }
 }
 
-// A block for a part of an instance.
+// ------------------------------------------------------------------------------------------------------------- tiles
+// A mean in the upper half, and in the lower one a variance, or squares, with the sign set: never 0, which means that
+// there is nothing yet. It is read and written at once, so no fence is needed.
+using Word = unsigned long long;
+
+__device__ inline Word to_word(float mean, float squares) {
+  return Word{__float_as_uint(mean)} << 32 | __float_as_uint(squares) | 0x80000000u;
+}
+__device__ inline Moments from_word(Word word, int64_t count) {
+  return {static_cast<float>(count), __uint_as_float(static_cast<uint32_t>(word >> 32)),
+          __uint_as_float(static_cast<uint32_t>(word) & 0x7fffffffu)};
+}
+__device__ inline Word peek(Word const* word) { return *static_cast<Word const volatile*>(word); }
+__device__ inline void poke(Word* word, Word value) { *static_cast<Word volatile*>(word) = value; }
+
+// Of an instance; all is 0 at first.
+struct State {
+  Word found;      // mean and variance
+  unsigned tiles;  // whose moments are on their way
+  unsigned taken;  // of the first instance: what blocks have taken of all instances' work
+};
+
+// What a thread has of a tile: packs of kSize elements, those of the other threads between them.
+template <int kSize>
+struct Place {
+  int64_t instance;
+  int64_t offset;  // of its first pack in memory
+  int left;        // so many elements of the tile are there from it on
+  int count;       // elements of the tile
+  static constexpr int kPacks = kTile<kSize> / kTileBlock / kSize;
+  static constexpr int kStep = kTileBlock * kSize;
+  __device__ bool has(int pack) const { return pack * kStep < left; }
+};
+
 template <typename T, int kSize>
-__global__ void __launch_bounds__(kPartBlock) moments_kernel(Params const p, Moments* parts) {
-  auto const [instance, part] = trtreg::divide(blockIdx.x, p.parts);
-  T const* const x = static_cast<T const*>(p.x) + instance * p.size;
-  int64_t const end = min(p.size, (part + 1) * p.part_size);
-  Moments moments{};
-#pragma unroll 4
-  for (int64_t i = part * p.part_size + static_cast<int64_t>(threadIdx.x) * kSize; i < end; i += kPartBlock * kSize) {
-    auto const pack = trtreg::load<T, kSize>(x + i);
-    float sum = 0.f;
-    float squares = 0.f;
+__device__ Place<kSize> read(Params const& p, int64_t number, Pack<T, kSize> (&packs)[Place<kSize>::kPacks]) {
+  auto const [instance, tile] = trtreg::divide(number, p.tiles);
+  int const first = static_cast<int>(threadIdx.x) * kSize;
+  int64_t const begin = tile * kTile<kSize>;
+  auto const count = static_cast<int>(min(p.size - begin, int64_t{kTile<kSize>}));
+  Place<kSize> const place{instance, instance * p.size + begin + first, count - first, count};
 #pragma unroll
-    for (int k = 0; k < kSize; ++k) sum += trtreg::to_float(pack[k]);
-    float const mean = sum / kSize;
+  for (int a = 0; a < place.kPacks; ++a) {
+    if (place.has(a)) packs[a] = trtreg::load<T, kSize>(static_cast<T const*>(p.x) + place.offset + a * place.kStep);
+  }
+  return place;
+}
+
+// The moments of a tile. The block that comes last puts together those of its instance. Only the first warp does that:
+// the others go on.
+template <typename T, int kSize>
+__device__ void find_moments(Params const& p, int64_t number, Place<kSize> const& place,
+                             Pack<T, kSize> const (&packs)[Place<kSize>::kPacks], State* states, Word* all) {
+  auto const count = static_cast<float>(place.count);
+  float sums[kSize]{};
+#pragma unroll
+  for (int a = 0; a < place.kPacks; ++a) {
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
-      float const distance = trtreg::to_float(pack[k]) - mean;
-      squares += distance * distance;
+      if (place.has(a)) sums[k] += trtreg::to_float(packs[a][k]);
     }
-    moments = Merge{}(moments, {kSize, mean, squares});
   }
-  moments = trtreg::block_reduce<kPartBlock>(moments, Merge{});
-  if (threadIdx.x == 0) parts[blockIdx.x] = moments;
+  float const mean = trtreg::block_reduce<kTileBlock>(total(sums), trtreg::Sum{}) / count;
+  float squares[kSize]{};
+#pragma unroll
+  for (int a = 0; a < place.kPacks; ++a) {
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      float const distance = trtreg::to_float(packs[a][k]) - mean;
+      if (place.has(a)) squares[k] += distance * distance;
+    }
+  }
+  float const square = trtreg::block_reduce<kTileBlock>(total(squares), trtreg::Sum{});
+
+  if (threadIdx.x >= trtreg::kWarp) return;
+  State& state = states[place.instance];
+  bool is_last = false;
+  if (threadIdx.x == 0) {
+    poke(all + number, to_word(mean, square));
+    is_last = atomicAdd(&state.tiles, 1u) + 1 == p.tiles;
+  }
+  if (!__any_sync(0xffffffffu, is_last)) return;
+  Moments moments{};
+#pragma unroll 4
+  for (int64_t i = threadIdx.x; i < p.tiles; i += trtreg::kWarp) {
+    Word const* const word = all + place.instance * p.tiles + i;
+    Word each = peek(word);
+    while (each == 0) each = peek(word);  // on its way
+    moments = Merge{}(moments, from_word(each, min(p.size - i * kTile<kSize>, int64_t{kTile<kSize>})));
+  }
+  moments = trtreg::warp_reduce(moments, Merge{});
+  if (threadIdx.x == 0) poke(&state.found, to_word(moments.mean, moments.squares / moments.count));
+}
+
+// As something that nobody reads soon: x shall stay in the L2 cache.
+template <typename T, int kSize>
+__device__ void store_last(T* address, Pack<T, kSize> const& pack) {
+#ifndef TRTREG_ON_HOST
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    uint4 bits;
+    memcpy(&bits, &pack, sizeof bits);
+    __stcs(reinterpret_cast<uint4*>(address), bits);
+    return;
+  }
+#endif
+  trtreg::store(address, pack);
 }
 
 template <typename T, int kSize>
-__global__ void __launch_bounds__(kPartBlock) normalize_kernel(Params const p, Moments const* parts) {
-  auto const [instance, part] = trtreg::divide(blockIdx.x, p.parts);
-  Line line = line_of<T>(p, instance);
-  bool const has_part = threadIdx.x < p.parts;
-  Moments moments = has_part ? parts[instance * p.parts + threadIdx.x] : Moments{};
-  moments = trtreg::block_reduce<kPartBlock>(moments, Merge{});
-  line.mean = moments.mean;
-  line.factor /= sqrtf(moments.squares / moments.count + p.epsilon);
-  T const* const x = static_cast<T const*>(p.x) + instance * p.size;
-  T* const y = static_cast<T*>(p.y) + instance * p.size;
-  int64_t const end = min(p.size, (part + 1) * p.part_size);
-  constexpr int64_t kStep = kPartBlock * kSize;
-  for (int64_t begin = part * p.part_size + static_cast<int64_t>(threadIdx.x) * kSize; begin < end;
-       begin += kAhead * kStep) {
-    Pack<T, kSize> packs[kAhead];
+__device__ void normalize(Params const& p, Place<kSize> const& place, Pack<T, kSize> (&packs)[Place<kSize>::kPacks],
+                          Line line, Word word) {
+  Moments const found = from_word(word, 1);
+  line.mean = found.mean;
+  line.factor /= sqrtf(found.squares + p.epsilon);
 #pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      if (begin + a * kStep < end) packs[a] = trtreg::load<T, kSize>(x + begin + a * kStep);
+  for (int a = 0; a < place.kPacks; ++a) {
+    if (!place.has(a)) break;
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) packs[a][k] = trtreg::from_float<T>(line(trtreg::to_float(packs[a][k])));
+    store_last(static_cast<T*>(p.y) + place.offset + a * place.kStep, packs[a]);
+  }
+}
+
+// Each tile is taken twice: for its moments and, p.lag tiles later, to be normalized, so that both go on at the same
+// time. Blocks take one after the other, in a fixed order. One that normalizes waits for the moments of its instance;
+// p.lag is at least p.tiles, so all of those were taken before. Of all that is not done, what comes first in the order
+// is in the hands of a block that runs, and waits for nothing: whatever else the GPU does, this ends.
+template <typename T, int kSize>
+__global__ void __launch_bounds__(kTileBlock, kResident) tiles_kernel(Params const p, State* states, Word* moments) {
+  __shared__ unsigned taken[2];  // in turns: a slow warp may still read the one while the other is written
+  __shared__ Word found[2];
+  int64_t const count = p.instances * p.tiles;
+  int64_t const ahead = min(p.lag, count);  // moments only; then in turns; then no moments are left
+  if (threadIdx.x == 0) taken[1] = atomicAdd(&states->taken, 1u);
+  __syncthreads();
+  int64_t ticket = taken[1];
+  for (int slot = 0; ticket < 2 * count; slot ^= 1) {
+    int64_t const turn = ticket - ahead;
+    bool const in_turns = turn >= 0 && turn < 2 * (count - ahead);
+    bool const is_first = turn < 0 || (in_turns && turn % 2 == 0);
+    int64_t const tile = turn < 0 ? ticket : !in_turns ? ticket - count : is_first ? ahead + turn / 2 : turn / 2;
+    Pack<T, kSize> packs[Place<kSize>::kPacks];
+    Place<kSize> const place = read(p, tile, packs);
+    if (threadIdx.x == 0) taken[slot] = atomicAdd(&states->taken, 1u);  // while x is on its way
+    if (is_first) {
+      find_moments<T, kSize>(p, tile, place, packs, states, moments);
+    } else {
+      Line const line = line_of<T>(p, place.instance);
+      if (threadIdx.x == 0) {
+        do {
+          found[slot] = peek(&states[place.instance].found);
+        } while (found[slot] == 0);
+      }
+      __syncthreads();
+      normalize<T, kSize>(p, place, packs, line, found[slot]);
     }
-#pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      if (begin + a * kStep >= end) break;
-#pragma unroll
-      for (int k = 0; k < kSize; ++k) packs[a][k] = trtreg::from_float<T>(line(trtreg::to_float(packs[a][k])));
-      trtreg::store(y + begin + a * kStep, packs[a]);
-    }
+    ticket = taken[slot];
   }
 }
 

@@ -209,6 +209,14 @@ def test_sizes_on_host(on_host: HostPlugin, size: int, dtype: str) -> None:
     check(inputs, *on_host.run(OP, inputs))
 
 
+@pytest.mark.parametrize("dtype", compare.FLOATS)
+@pytest.mark.parametrize("misalign", [0, 1])
+def test_many_tiles_on_host(on_host: HostPlugin, misalign: int, dtype: str) -> None:
+    # More than are looked at before the first one is normalized.
+    inputs = inputs_of(np.random.default_rng(0), (3, 3, 33000), dtype, mean=3)
+    check(inputs, *on_host.run(OP, inputs, misalign=misalign))
+
+
 def check_special(plugin: HostPlugin | DevicePlugin, where: str) -> None:
     for size in (40, 40000):
         x = torch.randn(3, 1, size)
@@ -243,6 +251,28 @@ class TestOnDevice:
     def test_sizes(self, on_device: DevicePlugin, size: int, dtype: str) -> None:
         inputs = inputs_of(np.random.default_rng(size), (1, 2, size), dtype, mean=30)
         check(inputs, *on_device.run(OP, [each.cuda() for each in inputs]))
+
+    @pytest.mark.parametrize("dtype", compare.FLOATS)
+    @pytest.mark.parametrize("shape", [(3, 400, 33000), (2, 5, 1000000)])
+    def test_many_tiles(self, on_device: DevicePlugin, shape: tuple[int, int, int], dtype: str) -> None:
+        inputs = inputs_of(np.random.default_rng(0), shape, dtype, mean=3)
+        check(inputs, *on_device.run(OP, [each.cuda() for each in inputs]))
+
+    def test_two_streams_at_once(self) -> None:
+        # Blocks of two launches wait for others of their own while they compete for the multiprocessors.
+        line = [torch.ones(400, device="cuda"), torch.zeros(400, device="cuda")]
+        x = [torch.randn(2, 400, 40000, device="cuda") for _ in range(2)]
+        expected = [instance_norm(each, *line) for each in x]
+        streams = [torch.cuda.Stream() for _ in x]
+        torch.cuda.synchronize()
+        for _ in range(20):
+            found = []
+            for stream, each in zip(streams, x, strict=True):
+                with torch.cuda.stream(stream):
+                    found.append(instance_norm(each, *line))
+            torch.cuda.synchronize()
+            for one, other in zip(found, expected, strict=True):
+                torch.testing.assert_close(one, other)
 
     def test_special_values(self, on_device: DevicePlugin) -> None:
         check_special(on_device, "cuda")

@@ -1,8 +1,8 @@
 // CUDA's language for a C++ compiler: included before a plugin's .cu, it lets the kernels run on the CPU.
 //
 // Each thread of a block is a fiber; the fibers run one at a time, in an order that changes at every barrier, so that a
-// missing barrier gives wrong numbers. Blocks follow one another. Not here: textures, cooperative groups, tensor cores,
-// CUB.
+// missing barrier gives wrong numbers. Blocks follow one another. Tensor cores are those of trtreg/mma.h. Not here:
+// textures, cooperative groups, CUB.
 #ifndef TRTREG_TESTING_ON_HOST_H
 #define TRTREG_TESTING_ON_HOST_H
 

@@ -16,6 +16,27 @@ struct Point {
   float scale{0.f};
 };
 
+// Whether a point has neighbours. Compared before it is converted, and so that a NaN fails: no float out of range
+// reaches an integer.
+__host__ __device__ inline bool has_neighbours(float y, float x, int64_t height, int64_t width) {
+  return y > -1.f && x > -1.f && y < static_cast<float>(height) && x < static_cast<float>(width);
+}
+
+// Neighbour `i` of a point that has some: those above and left of it come first. Its offset, or -1, and its weight.
+struct Neighbour {
+  int64_t offset;
+  float weight;
+};
+__host__ __device__ inline Neighbour neighbour(float y, float x, int i, int64_t height, int64_t width) {
+  float const top = floorf(y);
+  float const left = floorf(x);
+  int64_t const row = static_cast<int64_t>(top) + i / 2;
+  int64_t const column = static_cast<int64_t>(left) + i % 2;
+  bool const exists = row >= 0 && row < height && column >= 0 && column < width;
+  return {exists ? row * width + column : -1,
+          (i / 2 ? y - top : 1.f - (y - top)) * (i % 2 ? x - left : 1.f - (x - left))};
+}
+
 // The point (y, x), in pixels. A point one pixel or more outside the plane is 0, wherever it lies, infinity included. A
 // NaN coordinate makes the point NaN, so that it shows in the result.
 //
@@ -24,18 +45,14 @@ struct Point {
 __host__ __device__ inline Point locate(float y, float x, float scale, int64_t height, int64_t width) {
   Point point;
   point.scale = scale;
-  // Compared before it is converted, and so that a NaN fails: no float out of range reaches an integer.
-  if (!(y > -1.f && x > -1.f && y < static_cast<float>(height) && x < static_cast<float>(width))) {
+  if (!has_neighbours(y, x, height, width)) {
     if (y != y || x != x) point.scale = NAN;
     return point;
   }
-  float const top = floorf(y);
-  float const left = floorf(x);
   for (int i = 0; i < 4; ++i) {
-    int64_t const row = static_cast<int64_t>(top) + i / 2;
-    int64_t const column = static_cast<int64_t>(left) + i % 2;
-    if (row >= 0 && row < height && column >= 0 && column < width) point.neighbour[i] = row * width + column;
-    point.weight[i] = (i / 2 ? y - top : 1.f - (y - top)) * (i % 2 ? x - left : 1.f - (x - left));
+    Neighbour const each = neighbour(y, x, i, height, width);
+    point.neighbour[i] = each.offset;
+    point.weight[i] = each.weight;
   }
   return point;
 }

@@ -66,13 +66,13 @@ __host__ __device__ void unravel(int64_t index, int64_t const (&dims)[kRank], in
   at[0] = index;
 }
 
-// The dynamic shared memory of a block, aligned to 16 bytes; its size is Grid::shared.
+// The dynamic shared memory of a block, aligned to 1024 bytes; its size is Grid::shared.
 template <typename T>
 __device__ T* dynamic_shared() {
 #ifdef TRTREG_ON_HOST
   return static_cast<T*>(on_host::dynamic_shared());
 #else
-  extern __shared__ __align__(16) unsigned char trtreg_dynamic_shared[];
+  extern __shared__ __align__(1024) unsigned char trtreg_dynamic_shared[];
   return reinterpret_cast<T*>(trtreg_dynamic_shared);
 #endif
 }
@@ -105,13 +105,21 @@ void launch(void (*kernel)(Parameters...), Grid const& grid, cudaStream_t stream
 #endif
 }
 
-// Multiprocessors of the current device, for grids that shall fill it once.
-inline int multiprocessors() {
+// What the current device has.
+inline int device_attribute(cudaDeviceAttr attribute) {
   int device = 0;
-  int count = 0;
+  int value = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-  return count;
+  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+// For grids that shall fill it once.
+inline int multiprocessors() { return device_attribute(cudaDevAttrMultiProcessorCount); }
+// Bytes that a block may have.
+inline int shared_memory() { return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
+// 86 for sm_86.
+inline int compute_capability() {
+  return device_attribute(cudaDevAttrComputeCapabilityMajor) * 10 + device_attribute(cudaDevAttrComputeCapabilityMinor);
 }
 
 }  // namespace TRTREG_NAMESPACE
