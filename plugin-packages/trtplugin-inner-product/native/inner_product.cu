@@ -2,6 +2,7 @@
 #include <trtreg/plugin.h>
 
 #include "kernel.h"
+#include "tensor_cores.h"
 
 namespace {
 
@@ -55,6 +56,7 @@ class FullyConnected : public trtreg::Plugin {
       p.m = call.outputs[0].size() / p.n;
       p.transposed = transpose != 0;
       p.packs = p.k % trtreg::kPackOf<T> == 0 && trtreg::aligned(16, p.x, p.weight);
+      p.pairs = p.n % 2 == 0 && trtreg::aligned(2 * sizeof(T), p.y);
       run(call.stream, p);
     });
   }
@@ -69,26 +71,11 @@ class FullyConnected : public trtreg::Plugin {
       auto const kernel = p.m == 1 ? few_rows_kernel<T, 1> : few_rows_kernel<T, 8>;
       return trtreg::launch(kernel, {trtreg::ceil_div(p.n, trtreg::kThreads / trtreg::kWarp)}, stream, p);
     }
-#ifndef TRTREG_ON_HOST
-    if constexpr (!std::is_same_v<T, float>) {
-      if (std::is_same_v<T, __half> || capability() >= 8) {
-        int64_t const blocks = trtreg::ceil_div(p.m, kCoreTile) * trtreg::ceil_div(p.n, kCoreTile);
-        return trtreg::launch(tensor_core_kernel<T>, {blocks, trtreg::kThreads, kCoreShared<T>}, stream, p);
-      }
+    if constexpr (sizeof(T) == 2) {
+      if (trtreg::compute_capability() >= 80) return run_on_tensor_cores(p, stream);
     }
-#endif
     trtreg::launch(tiles_kernel<T>, {trtreg::ceil_div(p.m, kTile) * trtreg::ceil_div(p.n, kTile)}, stream, p);
   }
-
-#ifndef TRTREG_ON_HOST
-  static int capability() {
-    int device = 0;
-    int major = 0;
-    trtreg::check(cudaGetDevice(&device), "cudaGetDevice");
-    trtreg::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
-    return major;
-  }
-#endif
 };
 
 // The names of the plugin samples' layer, and of Caffe's.

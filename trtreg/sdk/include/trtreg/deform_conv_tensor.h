@@ -231,6 +231,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
       bool const here = exists && row + i < rows_left;
       mma::copy_async(tiles.weights + place + i * mma::kChunks, here ? from + i * channels : t.weight, here);
     }
+    mma::end_copies();
   };
 
   struct Corners {
@@ -316,7 +317,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   __syncthreads();
 #pragma unroll
   for (int pass = 0; pass < kPasses; ++pass) keep_columns(slice, shared.tiles[0], pass, gather(slice, pass));
-  mma::wait_for_copies();
+  mma::wait_for_copies<0>();
   mma::publish();
   __syncthreads();
 
@@ -348,8 +349,8 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
       }
     }
     if (finds) keep_points(later, moves);
-    mma::wait_for_copies();
-    if constexpr (kAsynchronous) mma::wait_for_products();
+    mma::wait_for_copies<0>();
+    if constexpr (kAsynchronous) mma::wait_for_products<0>();
     mma::publish();
     __syncthreads();
     slice = next;

@@ -7,6 +7,8 @@
 #ifndef TRTREG_MMA_H
 #define TRTREG_MMA_H
 
+#include <cstring>
+
 #include "trtreg/pack.h"
 #include "trtreg/scalar.h"
 
@@ -32,10 +34,18 @@ __device__ inline void copy_async(Chunk* shared, void const* global, bool exists
 #endif
 }
 
-// Waits for the copies of this thread; the others need a barrier after it.
-__device__ inline void wait_for_copies() {
+// Ends a group of copies of this thread.
+__device__ inline void end_copies() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits for all groups of this thread but the last `kLeft`; the others need a barrier after it.
+template <int kLeft>
+__device__ void wait_for_copies() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 #endif
 }
 
@@ -48,10 +58,9 @@ __device__ inline void read(uint32_t (&part)[4], Chunk const* mine) {
                : "r"(from)
                : "memory");
 #elif defined(TRTREG_ON_HOST)
-  int const lane = on_host::lane();
+  uint64_t const* const rows = on_host::exchange(0xffffffffu, reinterpret_cast<uintptr_t>(mine));
   for (int i = 0; i < 4; ++i) {
-    auto const* const row_of_matrix = __shfl_sync(0xffffffffu, mine, 8 * i + lane / 4);
-    part[i] = (*row_of_matrix)[lane % 4];
+    part[i] = (*reinterpret_cast<Chunk const*>(rows[8 * i + on_host::lane() / 4]))[on_host::lane() % 4];
   }
 #endif
 }
@@ -98,22 +107,21 @@ __device__ void multiply(float (&sums)[4], uint32_t const (&a)[4], uint32_t cons
   }
 #undef TRTREG_MMA
 #elif defined(TRTREG_ON_HOST)
+  // The words of all lanes: of `a` those of the first chunk and of the second, and of `b`.
+  uint64_t words[3][kWarp];
+  uint32_t const* const mine[3] = {a, a + 2, b};
+  for (int i = 0; i < 3; ++i) {
+    uint64_t word;
+    std::memcpy(&word, mine[i], sizeof(word));
+    std::memcpy(words[i], on_host::exchange(0xffffffffu, word), sizeof(words[i]));
+  }
+  auto const word_of = [&](int of, int from, int half) { return static_cast<uint32_t>(words[of][from] >> 32 * half); };
   int const lane = on_host::lane();
   for (int word = 0; word < kStep * 4; ++word) {  // along what is summed up
-    uint32_t const others[2] = {__shfl_sync(0xffffffffu, b[0], lane % 4 * 8 + word % 4),
-                                __shfl_sync(0xffffffffu, b[0], lane % 4 * 8 + 4 + word % 4)};
-    uint32_t const others_next[2] = {__shfl_sync(0xffffffffu, b[1], lane % 4 * 8 + word % 4),
-                                     __shfl_sync(0xffffffffu, b[1], lane % 4 * 8 + 4 + word % 4)};
-    for (int half = 0; half < 2; ++half) {
-      uint32_t const first = __shfl_sync(0xffffffffu, a[half], lane / 4 * 4 + word % 4);
-      uint32_t const second = __shfl_sync(0xffffffffu, a[2 + half], lane / 4 * 4 + word % 4);
-      for (int column = 0; column < 2; ++column) {
-        for (int i = 0; i < static_cast<int>(4 / sizeof(T)); ++i) {
-          uint32_t const mine = word < 4 ? first : second;
-          uint32_t const theirs = word < 4 ? others[column] : others_next[column];
-          sums[half * 2 + column] += element<T>(mine, i) * element<T>(theirs, i);
-        }
-      }
+    for (int i = 0; i < 4; ++i) {
+      uint32_t const first = word_of(word / 4, lane / 4 * 4 + word % 4, i / 2);
+      uint32_t const second = word_of(2, (lane % 4 * 2 + i % 2) * 4 + word % 4, word / 4);
+      for (int k = 0; k < static_cast<int>(4 / sizeof(T)); ++k) sums[i] += element<T>(first, k) * element<T>(second, k);
     }
   }
 #endif
@@ -218,9 +226,11 @@ __device__ inline void end_products() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 #endif
 }
-__device__ inline void wait_for_products() {
+// Waits for all groups of products but the last `kLeft`.
+template <int kLeft>
+__device__ void wait_for_products() {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 #endif
 }
 

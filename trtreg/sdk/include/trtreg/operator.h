@@ -134,6 +134,7 @@ template <typename P>
 std::vector<Dims> output_dims(P const& plugin, std::vector<Dims> const& inputs, std::vector<Shape> shape_inputs = {}) {
   expect_inputs<P>(static_cast<int32_t>(inputs.size()));
   Shapes shapes(static_cast<size_t>(output_count(plugin)));
+  for (size_t i = 0; i < inputs.size(); ++i) expect_size(inputs[i], "input", i);
   for (Dims const& dims : inputs) shapes.inputs.emplace_back(dims.d, dims.d + dims.nbDims);
   shapes.shape_inputs = std::move(shape_inputs);
   plugin.shapes(shapes);
@@ -145,6 +146,7 @@ std::vector<Dims> output_dims(P const& plugin, std::vector<Dims> const& inputs, 
       dims.d[i] = shape[i].value();
       require(dims.d[i] >= 0, "dimension ", i, " of an output would be ", dims.d[i]);
     }
+    expect_size(dims, "output", result.size());
     result.push_back(dims);
   }
   return result;

@@ -57,7 +57,13 @@ struct PlainPlugin final : trtreg_plugin {
   void run(Call const& call) const override { detail::run(plugin, call); }
 };
 
+template <typename T>
+void expect_list(T const* list, int32_t count) {
+  require(count >= 0 && (list || count == 0), "a list of ", count, list ? "" : ", which is null");
+}
+
 inline std::vector<Call::Tensor> tensors_of(trtreg_tensor const* list, int32_t count) {
+  expect_list(list, count);
   std::vector<Call::Tensor> result;
   for (int32_t i = 0; i < count; ++i) {
     trtreg_tensor const& tensor = list[i];
@@ -74,6 +80,7 @@ inline std::vector<Call::Tensor> tensors_of(trtreg_tensor const* list, int32_t c
 }
 
 inline std::vector<Shape> values_of(trtreg_tensor const* list, int32_t count) {
+  expect_list(list, count);
   std::vector<Shape> result;
   for (int32_t i = 0; i < count; ++i) {
     require(list[i].rank >= 0 && list[i].rank <= TRTREG_MAX_DIMS, "shape input ", i, " has ", list[i].rank, " values");
@@ -87,20 +94,30 @@ inline TensorSpecs specs_of(std::vector<Call::Tensor> const& tensors) { return {
 struct Plain {
   static char const* last_error() noexcept { return detail::last_error; }
 
+  template <typename Body>
+  static int32_t asked(trtreg_plugin const* plugin, Body&& body) noexcept {
+    return guarded(plugin ? plugin->name() : "", -1, [&] {
+      require(plugin, "no plugin");
+      return body();
+    });
+  }
+
   static void destroy(trtreg_plugin* plugin) noexcept { delete plugin; }
 
   static int32_t output_count(trtreg_plugin const* plugin) noexcept {
-    return guarded(plugin->name(), -1, [&] { return plugin->output_count(); });
+    return asked(plugin, [&] { return plugin->output_count(); });
   }
 
   static int32_t infer(trtreg_plugin const* plugin, trtreg_tensor const* inputs, int32_t input_count,
                        trtreg_tensor const* shape_inputs, int32_t shape_input_count, trtreg_tensor* outputs,
                        int32_t output_count, uint64_t* workspace_size) noexcept {
-    return guarded(plugin->name(), -1, [&] {
+    return asked(plugin, [&] {
       TensorSpecs found;
       uint64_t bytes = 0;
       plugin->infer(specs_of(tensors_of(inputs, input_count)), values_of(shape_inputs, shape_input_count), found,
                     bytes);
+      expect_list(outputs, output_count);
+      require(workspace_size, "no place for the size of the workspace");
       require(found.size() == static_cast<size_t>(output_count), "found room for ", output_count, " outputs, expected ",
               found.size());
       for (size_t i = 0; i < found.size(); ++i) {
@@ -120,7 +137,7 @@ struct Plain {
   static int32_t enqueue(trtreg_plugin const* plugin, trtreg_tensor const* inputs, int32_t input_count,
                          trtreg_tensor const* shape_inputs, int32_t shape_input_count, trtreg_tensor const* outputs,
                          int32_t output_count, void* workspace, void* stream) noexcept {
-    return guarded(plugin->name(), -1, [&] {
+    return asked(plugin, [&] {
       auto const in = tensors_of(inputs, input_count);
       auto const out = tensors_of(outputs, output_count);
       TensorSpecs expected;

@@ -47,6 +47,7 @@ struct Library {
                         int32_t field_count, trtreg_plugin** plugin) noexcept {
     return guarded(name ? name : "", -1, [&] {
       require(name && version && plugin_namespace && plugin, "a null argument");
+      expect_list(fields, field_count);
       std::vector<abi::PluginField> list;
       for (int32_t i = 0; i < field_count; ++i) {
         list.push_back(

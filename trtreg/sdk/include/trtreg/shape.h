@@ -2,6 +2,7 @@
 #ifndef TRTREG_SHAPE_H
 #define TRTREG_SHAPE_H
 
+#include <limits>
 #include <vector>
 
 #include "trtreg/error.h"
@@ -50,23 +51,27 @@ class Dim {
 
   static int64_t fold(abi::DimensionOperation op, int64_t a, int64_t b) {
     using Op = abi::DimensionOperation;
-    if (op == Op::kFLOOR_DIV || op == Op::kCEIL_DIV) require(b != 0, "a dimension is divided by zero");
-    int64_t const floor = b ? a / b - ((a % b != 0) && ((a < 0) != (b < 0))) : 0;
+    int64_t result = 0;
     switch (op) {
       case Op::kSUM:
-        return a + b;
+        require(!__builtin_add_overflow(a, b, &result), "a dimension is too large: ", a, " + ", b);
+        return result;
       case Op::kSUB:
-        return a - b;
+        require(!__builtin_sub_overflow(a, b, &result), "a dimension is too large: ", a, " - ", b);
+        return result;
       case Op::kPROD:
-        return a * b;
+        require(!__builtin_mul_overflow(a, b, &result), "a dimension is too large: ", a, " * ", b);
+        return result;
       case Op::kMAX:
         return a > b ? a : b;
       case Op::kMIN:
         return a < b ? a : b;
       case Op::kFLOOR_DIV:
-        return floor;
       case Op::kCEIL_DIV:
-        return floor + (a % b != 0);
+        require(b != 0, "a dimension is divided by zero");
+        require(a != std::numeric_limits<int64_t>::min() || b != -1, "a dimension is too large: ", a, " / ", b);
+        result = a / b - ((a % b != 0) && ((a < 0) != (b < 0)));
+        return result + (op == Op::kCEIL_DIV && a % b != 0);
       default:
         throw Error("an operation that Dim does not have");
     }

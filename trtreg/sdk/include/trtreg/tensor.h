@@ -64,6 +64,21 @@ inline bool operator==(Dims const& a, Dims const& b) {
   return a.nbDims == b.nbDims && std::equal(a.d, a.d + std::max(a.nbDims, 0), b.d);
 }
 
+// More elements than any memory holds. Below it, authors may multiply sizes without a thought.
+constexpr int64_t kMostElements = int64_t{1} << 40;
+
+// Refuses sizes that are negative, and so many elements that products of sizes would overflow. Sizes of zero count as
+// one: what stands beside them is multiplied too.
+inline void expect_size(Dims const& dims, char const* what, size_t index) {
+  int64_t product = 1;
+  for (int32_t axis = 0; axis < dims.nbDims; ++axis) {
+    int64_t const size = dims.d[axis];
+    require(size >= 0, "dimension ", axis, " of ", what, " ", index, " is ", size);
+    require(size <= kMostElements / product, what, " ", index, " has more elements than any memory: ", to_string(dims));
+    product *= std::max<int64_t>(size, 1);
+  }
+}
+
 // A tensor without its memory. While an engine is built, `dims` are the largest of the profile.
 struct TensorSpec {
   DataType type;

@@ -119,14 +119,17 @@ class V3Plugin final : public abi::IPluginV3,
 
   size_t getWorkspaceSize(abi::DynamicPluginTensorDesc const* inputs, int32_t nbInputs,
                           abi::DynamicPluginTensorDesc const* outputs, int32_t nbOutputs) const noexcept override {
-    return guarded(P::name, size_t{0},
-                   [&] { return plugin_.workspace(largest(inputs, nbInputs), largest(outputs, nbOutputs)); });
+    return guarded(P::name, size_t{0}, [&] {
+      expect_counts(nbInputs, nbOutputs);
+      return plugin_.workspace(largest(inputs, nbInputs), largest(outputs, nbOutputs));
+    });
   }
 
   // -------------------------------------------------------------------------------------------------- runtime
   int32_t onShapeChange(abi::PluginTensorDesc const* in, int32_t nbInputs, abi::PluginTensorDesc const*,
                         int32_t nbOutputs) noexcept override {
     return guarded(P::name, kFailed, [&] {
+      expect_counts(nbInputs, nbOutputs);
       input_count_ = static_cast<size_t>(nbInputs);
       output_count_ = static_cast<size_t>(nbOutputs);
       // What was open while the engine was built is known now: refuse here what does not fit together.
@@ -170,6 +173,12 @@ class V3Plugin final : public abi::IPluginV3,
  private:
   void bind() { plugin_.attributes(attributes_); }
 
+  // An author reads its tensors by number.
+  void expect_counts(int32_t inputs, int32_t outputs) const {
+    expect_inputs<P>(inputs);
+    require(outputs == output_count(plugin_), "found ", outputs, " outputs, expected ", output_count(plugin_));
+  }
+
   static std::vector<Shape> symbolic(abi::DimsExprs const* exprs, int32_t count, abi::IExprBuilder& builder) {
     std::vector<Shape> shapes;
     for (int32_t i = 0; i < count; ++i) {
@@ -182,7 +191,10 @@ class V3Plugin final : public abi::IPluginV3,
 
   static TensorSpecs largest(abi::DynamicPluginTensorDesc const* tensors, int32_t count) {
     TensorSpecs specs;
-    for (int32_t i = 0; i < count; ++i) specs.push_back({tensors[i].desc.type, tensors[i].max, tensors[i].desc.format});
+    for (int32_t i = 0; i < count; ++i) {
+      expect_size(tensors[i].max, "tensor", static_cast<size_t>(i));
+      specs.push_back({tensors[i].desc.type, tensors[i].max, tensors[i].desc.format});
+    }
     return specs;
   }
 
