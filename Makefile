@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+FAULTS_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
 LEAN_10.16 := 10.16.1.11
 LEAN_11.4 := 11.4.0.106
 
@@ -35,7 +38,7 @@ core_sources := $(call files,trtreg) pyproject.toml README.md LICENSE
 sdk_sources := $(call files,trtreg/sdk) trtreg/manifest.py trtreg/_json_table.py trtreg/_elf.py
 plugin_sources = $(filter-out plugin-packages/$(1)/tests/%,$(call files,plugin-packages/$(1)))
 
-.PHONY: help demo test lint docs wheels bench clean FORCE
+.PHONY: help demo test faults fuzz lint docs wheels bench clean FORCE
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo "PYTHON=$(PYTHON) is the Python to use; PYTEST_ARGS goes to pytest; V=1 shows what pip and the compilers say."
@@ -122,7 +125,7 @@ $(TEST)/.installed: $(PLUGIN_WHEELS) pyproject.toml requirements/demo.txt requir
 	@echo "==> installing into $(TEST): trtreg (editable), the plugins, the tools (one minute, or as long as the download takes)"
 	@touch $(begun); $(call venv,$(TEST))
 	@$(call replace,$(TEST)) $(foreach plugin,$(PLUGINS),$(WHEELS)/$(subst -,_,$(plugin))-*.whl)
-	@$(call install,$(TEST)) -e '.[rtx,completion,build,lock,index]' $(PLUGINS:%='%[torch]') -r requirements/test.txt
+	@$(call install,$(TEST)) -e '.[rtx,completion,build,lock,index,provenance]' $(PLUGINS:%='%[torch]') -r requirements/test.txt
 	@$(finish)
 
 build/docs-env/.installed: pyproject.toml requirements/docs.txt build/python
@@ -151,6 +154,16 @@ test: $(TEST)/.installed $(LEAN:%=%/.installed) ## run all tests
 	TRTREG_TEST_LEAN_10_16="$(CURDIR)/build/lean-10.16-env/bin/python" \
 	TRTREG_TEST_LEAN_11_4="$(CURDIR)/build/lean-11.4-env/bin/python" \
 	$(TEST)/bin/python -m pytest $(PYTEST_ARGS)
+
+faults: $(TEST)/.installed $(LEAN:%=%/.installed) ## break everything on purpose, for half an hour: docs/reliability.md; FAULTS_ARGS="--jobs 2"
+	@TRTREG_TEST_LEAN_10_16="$(CURDIR)/build/lean-10.16-env/bin/python" \
+	TRTREG_TEST_LEAN_11_4="$(CURDIR)/build/lean-11.4-env/bin/python" \
+	$(TEST)/bin/python tools/reliability.py $(FAULTS_ARGS)
+
+fuzz: $(TEST)/.installed ## fuzz readers and plugins for FUZZ_SECONDS each: build/fuzz/; FUZZ_ARGS="NAME... --write"
+	@$(TEST)/bin/pip install $(QUIET) -r requirements/fuzz.txt
+	@command -v clang++ > /dev/null || echo "fuzz: no clang++ here, so plugins get inputs that no coverage leads"
+	@$(TEST)/bin/python tools/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 lint: $(TEST)/.installed ## run the checks of formatting, style, types and workflows only
 	@$(TEST)/bin/python -m pytest -q tests/test_house.py

@@ -34,6 +34,13 @@ def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "no-libraries"))
     monkeypatch.delenv("TRTREG_INDEX", raising=False)
+    # Verdicts on the libraries of tests are shared by all tests, and by nobody else.
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for installer in ("pip", "uv"):
+        monkeypatch.setenv(f"{installer.upper()}_CACHE_DIR", str(usual / installer))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    for variable in ("TRTREG_POLICY", "TRTREG_TRUST"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture(scope="session")

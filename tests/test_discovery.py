@@ -153,3 +153,41 @@ def test_the_distribution_that_a_file_belongs_to(tmp_path):
     name = discovery.distribution_of(Path(pytest.__file__).resolve())
     assert name == f"pytest {pytest.__version__}"
     assert discovery.distribution_of(tmp_path / "nobody's.so") is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("entry_points.txt", "[trtreg.plugins]\ntrtplugin-te"),
+        ("METADATA", None),
+        ("METADATA", ""),
+        ("METADATA", "Metadata-Version: 2.1\nName: trtplugin-test\n"),
+        ("METADATA", "Metadata-Version: 2.1\nVersion: 1.0\n"),
+    ],
+)
+def test_an_installation_that_was_broken_off(install, site, file, content):
+    """Told of, and no reason for others not to be seen."""
+    install(b"a library", name="trtplugin-whole")
+    install(b"a library", name="trtplugin-test")
+    path = site / "trtplugin_test-1.0.dist-info" / file
+    path.unlink()
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    broken, whole = discovery.discover([str(site)])
+    assert (broken.distribution, broken.version, whole.problem) == ("trtplugin-test", "1.0", None)
+    assert "metadata is damaged" in str(broken.problem)
+    assert "reinstall trtplugin-test" in str(broken.problem)
+
+
+def test_what_pip_has_set_aside_is_no_plugin(install, site):
+    install(b"a library", name="trtplugin-test")
+    (site / "trtplugin_test-1.0.dist-info").rename(site / "~rtplugin_test-1.0.dist-info")
+    assert discovery.discover([str(site)]) == ()
+
+
+def test_a_package_whose_name_is_too_long_for_a_file(install, site):
+    found = install(b"a library", name="trtplugin-test")
+    text = (found.root / "trtplugin.json").read_text(encoding="utf-8")
+    (found.root / "trtplugin.json").write_text(text.replace("libplugin.so", "x" * 1000), encoding="utf-8")
+    (plugin,) = discovery.discover([str(site)])
+    assert "does not exist" in str(plugin.problem)

@@ -1,6 +1,7 @@
 """Engines that carry their plugin libraries: they are there, run only if allowed, and are not loaded twice."""
 
 import logging
+import struct
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -11,12 +12,12 @@ import pytest
 from trtreg import (
     embedded,
     engine_lock,
+    engine_plugins,
     environment,
     flavour,
     load_trt_engine,
     loader,
     onnx2trt,
-    runtime,
     save_trt_engine,
 )
 from trtreg.errors import EmbeddedCodeError, EngineBuildError, EngineMismatchError, SettingError
@@ -93,7 +94,7 @@ def test_a_model_without_plugins_embeds_none():
 
 
 def test_loading_does_not_register_it_twice(carrying, plugin, driver, caplog):
-    assert runtime.plugins_in_plan(carrying.read_bytes(), [plugin]) == ()
+    assert engine_plugins.plugins_in_plan(carrying.read_bytes(), [plugin]) == ()
     for policy in ("check", "ignore"):
         said = load(carrying, caplog, lock=policy)
         assert f"Deserialized plugin library with size {plugin.manifest.library.size}" in said
@@ -122,6 +123,17 @@ def test_a_strange_library_runs_only_if_allowed(elsewhere, driver, caplog):
         load_trt_engine(elsewhere)
     assert "Deserialized plugin library" in load(elsewhere, caplog, allow_host_code=True)
     assert IDENTITY.name not in registered()
+
+
+def test_a_library_that_bends_its_tables_is_strange_too(elsewhere, driver, caplog):
+    plan = bytearray(elsewhere.read_bytes())
+    (library,) = embedded.find(plan)
+    struct.pack_into("<Q", plan, library.offset + 40, 1 << 40)  # e_shoff: where its sections are, which nobody needs
+    elsewhere.write_bytes(plan)
+    # TensorRT opens it all the same.
+    assert "Deserialized plugin library" in load(elsewhere, caplog, lock="ignore", allow_host_code=True)
+    with pytest.raises(EmbeddedCodeError, match="carries a shared library"):
+        load_trt_engine(elsewhere, lock="ignore")
 
 
 def test_none_may_be_allowed(carrying, driver):
@@ -196,5 +208,5 @@ def test_what_is_no_library_is_none(identity_library):
     content = identity_library.read_bytes()
     gpu_code = content[:18] + (190).to_bytes(2, "little") + content[20:]  # EM_CUDA
     program = content[:16] + (2).to_bytes(2, "little") + content[18:]  # ET_EXEC
-    for plan in (b"", content[:7], content[:40], content[:64], content[:-1], gpu_code, program):
+    for plan in (b"", content[:7], content[:40], content[:64], gpu_code, program):
         assert embedded.find(plan) == ()

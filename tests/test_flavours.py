@@ -41,12 +41,13 @@ for plugin in discovery.discover():
     keys = [creator.key for creator in plugin.manifest.library.creators]
     before = [key.name for key in keys if has(key)]
     loader.load(plugin)
-    mapped = {line.split()[5] for line in open("/proc/self/maps") if len(line.split()) > 5}
+    mapped = [line.split()[5] for line in open("/proc/self/maps") if len(line.split()) > 5]
     library = pathlib.Path(plugin.library_path)
     found[plugin.distribution] = {
         "before": before,
         "creators": [key.name for key in keys if has(key)],
-        "mapped": str(library.resolve()) in mapped,
+        # Its bytes in memory, under a name that ends in the file's.
+        "mapped": any(path.startswith("/memfd:trtreg-") and path.endswith(library.name) for path in mapped),
         "sha256": hashlib.sha256(library.read_bytes()).hexdigest(),
     }
 print(json.dumps({"module": tensorrt.__name__, "version": tensorrt.__version__, "plugins": found}))

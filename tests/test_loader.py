@@ -157,7 +157,7 @@ def test_a_truncated_library_is_a_hash_mismatch(one):
 def test_a_library_that_was_truncated_before_it_was_described_does_not_end_the_process(compile_creators, install):
     content = compile_creators(ONE).read_bytes()
     plugin = install(content[:3000], ONE)
-    with pytest.raises(NotAPluginError, match="truncated"):
+    with pytest.raises(NotAPluginError, match=r"is no shared library: found .*3000"):
         loader.load(plugin)
 
 

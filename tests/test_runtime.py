@@ -1,13 +1,13 @@
 import pytest
 
 from trtreg import (
+    engine_plugins,
     environment,
     flavour,
     is_tensorrt_plugin_loaded,
     load_tensorrt_plugin,
     load_trt_engine,
     loader,
-    runtime,
     save_trt_engine,
 )
 from trtreg.engine import Engine, UsedPlugin
@@ -62,8 +62,10 @@ def test_asking_imports_no_tensorrt(run_python):
 
 
 def test_plugins_are_found_by_the_names_in_a_plan(plugins):
-    assert [p.distribution for p in runtime.plugins_in_plan(b"..\0TrtregTestTwo\0..", plugins)] == ["trtplugin-two"]
-    assert runtime.plugins_in_plan(b"nothing", plugins) == ()
+    assert [p.distribution for p in engine_plugins.plugins_in_plan(b"..\0TrtregTestTwo\0..", plugins)] == [
+        "trtplugin-two"
+    ]
+    assert engine_plugins.plugins_in_plan(b"nothing", plugins) == ()
 
 
 def test_a_real_plan_has_the_names_of_its_plugins(identity_library, install):
@@ -77,7 +79,7 @@ def test_a_real_plan_has_the_names_of_its_plugins(identity_library, install):
     text = '<ir_version: 8, opset_import: ["" : 17]> g (float[4] x) => (float[4] y) { a = Relu (x) y = OP (a) }'
     for op, expected in ((key.name, (plugin,)), ("Sigmoid", ())):
         plan = onnx2trt(onnx_parser.parse_model(text.replace("OP", op)), plugins=[plugin]).plan
-        assert runtime.plugins_in_plan(plan, [plugin]) == expected
+        assert engine_plugins.plugins_in_plan(plan, [plugin]) == expected
     loader.unload(plugin)
 
 

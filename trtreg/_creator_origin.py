@@ -37,7 +37,16 @@ def library_of(creator: Any) -> Path | None:
         return None
     table = _find(mappings, _word(instance))
     # A path that starts with a slash is a file; others are "[heap]" and the like, or nothing.
-    return Path(table.path) if table and table.path.startswith("/") else None
+    if table is None or not table.path.startswith("/"):
+        return None
+    from trtreg.trust import integrity
+
+    # What we have loaded is mapped from memory.
+    known = integrity.origin(table.path)
+    if known is None:
+        return Path(table.path)
+    path, is_current = known
+    return path if is_current else Path(f"{path}{DELETED}")
 
 
 def _word(address: int) -> int:

@@ -103,8 +103,12 @@ class Table:
         for i, item in enumerate(_checked(self._data[key], list, self._at(key))):
             if isinstance(item, bool) or not isinstance(item, int | float):
                 raise _wrong_type(item, "number", self._at(f"{key}[{i}]"))
-            if not isfinite(item):
-                raise self.unexpected(f"{key}[{i}]", found=str(item), expected="a finite number")
+            try:
+                finite = isfinite(item)
+            except OverflowError:  # an integer beyond all floats
+                finite = False
+            if not finite:
+                raise self.unexpected(f"{key}[{i}]", found=str(item)[:40], expected="a finite number")
             numbers.append(item)
         return tuple(numbers)
 
@@ -121,6 +125,9 @@ class Table:
         import re
 
         text = _checked(value, str, where)
+        # JSON can spell half of a surrogate pair, which no file and no terminal takes. Without a pattern all is taken.
+        if pattern is not None and not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+            raise UnexpectedJSONError(f"Unexpected value in {where}", found=ascii(text), expected="Unicode characters")
         if pattern is not None and re.fullmatch(pattern, text) is None:
             raise UnexpectedJSONError(
                 f"Unexpected value in {where}", found=repr(text), expected=f"{key} like {pattern}"

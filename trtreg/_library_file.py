@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from trtreg.errors import (
-    HashMismatchError,
     LoadError,
     MissingDependencyError,
     NotAPluginError,
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
     from trtreg._elf import ElfFacts
     from trtreg.flavour import InstalledTensorRT, Message
     from trtreg.manifest import Library
+    from trtreg.trust.integrity import OpenedLibrary
 
-__all__ = ["check", "check_linkage", "examine", "explain_refusal", "sha256"]
+__all__ = ["check", "check_linkage", "examine", "explain_refusal", "read", "sha256"]
+
+# The symbols of a library take longer to read than all the rest of loading it.
+_known: Final[dict[str, ElfFacts]] = {}
 
 
-def check(path: Path, library: Library, tensorrt: InstalledTensorRT, *, owner: str, remedy: str) -> None:
-    """Check the library on disk against its manifest, and that TensorRT can open it; raises the LoadError that fits.
+def check(opened: OpenedLibrary, library: Library, tensorrt: InstalledTensorRT, *, owner: str, remedy: str) -> ElfFacts:
+    """Check the bytes against the manifest, and that TensorRT can open them; raises the LoadError that fits.
 
-    `owner` is the package's name, `remedy` how to get the right file.
+    `owner` is the package's name, `remedy` how to get the right file. Their hash has been compared before.
     """
-    facts = examine(path, library, owner=owner, remedy=remedy)
+    path = opened.path
+    facts = _known.get(opened.sha256)
+    if facts is None:
+        with opened.file() as file:
+            facts = _known[opened.sha256] = read(path, file, owner=owner, remedy=remedy)
     from trtreg.foreign import style
 
     if library.registration == "dynamic" and not any(name in facts.exports for name in style.ENTRY_POINTS):
@@ -43,20 +51,24 @@ def check(path: Path, library: Library, tensorrt: InstalledTensorRT, *, owner: s
     if library.init is not None and library.init not in facts.exports:
         raise NotAPluginError(f"{path} exports no function {library.init}", remedy=remedy)
     check_linkage(path, facts.needed, library, tensorrt, owner=owner)
+    return facts
 
 
-def examine(path: Path, library: Library | None = None, *, owner: str, remedy: str | None = None) -> ElfFacts:
-    """Read what the dynamic linker would see, after comparing the file with what its manifest says."""
+def examine(path: Path, *, owner: str, remedy: str | None = None) -> ElfFacts:
+    """Read what the dynamic linker would see; raises the LoadError that fits."""
+    try:
+        with path.open("rb") as file:
+            return read(path, file, owner=owner, remedy=remedy)
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read", found=error.strerror or str(error), remedy=remedy) from error
+
+
+def read(path: Path, file: BinaryIO, *, owner: str, remedy: str | None = None) -> ElfFacts:
+    """Read what the dynamic linker would see of an open file; raises the LoadError that fits."""
     from trtreg import _elf
 
     try:
-        with path.open("rb") as file:
-            if library is not None:
-                _compare(path, file, library, remedy)
-                file.seek(0)
-            facts = _elf.read(file)
-    except OSError as error:
-        raise LoadError(f"{path} cannot be read", found=error.strerror or str(error), remedy=remedy) from error
+        facts = _elf.read(file)
     except _elf.BadElfError as error:
         raise NotAPluginError(f"{path} is no shared library", found=str(error), remedy=remedy) from error
     here = os.uname().machine
@@ -90,8 +102,13 @@ def check_linkage(
         )
 
 
-def explain_refusal(path: Path, messages: Iterable[Message], *, owner: str, words: str | None = None) -> LoadError:
-    """Why TensorRT or the dynamic linker did not take the library, from what they said and what it needs."""
+def explain_refusal(
+    path: Path, messages: Iterable[Message], *, owner: str, words: str | None = None, loadable: Path | None = None
+) -> LoadError:
+    """Why TensorRT or the dynamic linker did not take the library, from what they said and what it needs.
+
+    `loadable` is what they opened in its place, and what they call it.
+    """
     from trtreg import _dependencies
 
     obstacles = _dependencies.find_obstacles(path)
@@ -107,6 +124,8 @@ def explain_refusal(path: Path, messages: Iterable[Message], *, owner: str, word
     if words is not None:
         # The linker's trace does not know the TensorRT of this process, so its complaints are not the cause.
         said = [words, *said[len(obstacles.complaints) :]]
+    if loadable is not None:
+        said = [re.sub(rf"{re.escape(str(loadable))}\b", lambda _: str(path), text) for text in said]
     return LoadError(
         f"TensorRT did not take {path}",
         found="; ".join(said) or "no reason given, and nothing amiss in the library",
@@ -122,14 +141,3 @@ def sha256(file: Any) -> str:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _compare(path: Path, file: Any, library: Library, remedy: str | None) -> None:
-    size, digest = os.fstat(file.fileno()).st_size, sha256(file)
-    if size != library.size or digest != library.sha256:
-        raise HashMismatchError(
-            f"{path} is not the library that its manifest describes",
-            found=f"sha256 {digest} ({size} bytes)",
-            expected=f"{library.sha256} ({library.size} bytes)",
-            remedy=remedy,
-        )

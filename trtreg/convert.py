@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 from trtreg import (
     _complaints,
     _cuda_device,
+    _holders,
     discovery,
     embedded,
     environment,
+    load_plan,
     loader,
     override,
     parsing,
+    preferences,
     shapes,
     targets,
 )
 from trtreg import flavour as flavours
 from trtreg import model as models
+from trtreg.collision import tell
 from trtreg.engine import Engine, Layer, Tensor, UsedPlugin
 from trtreg.errors import EngineBuildError, SettingError, TensorRTNotFoundError
 from trtreg.manifest import CreatorKey
@@ -107,8 +111,7 @@ class _Build:
 
     def configure(self, max_workspace_size: int, precisions: dict[str, bool]) -> None:
         trt, logger = self._trt, flavours.logger(self._tensorrt)
-        if hasattr(trt, "init_libnvinfer_plugins"):
-            trt.init_libnvinfer_plugins(logger, "")  # the plugins that the enterprise TensorRT itself ships
+        _holders.register_own(self._tensorrt)
         try:
             self._builder = trt.Builder(logger)
         except TypeError as e:  # pybind11's answer to a null pointer
@@ -128,28 +131,46 @@ class _Build:
 
     def import_model(self, model: models.Model, plugins: Iterable[InstalledPlugin] | None) -> None:
         parser = self._trt.OnnxParser(self._network, flavours.logger(self._tensorrt))
-        known = tuple(discovery.discover() if plugins is None else plugins)
+        packages = tuple(discovery.discover() if plugins is None else plugins)
+        wishes = preferences.read()
         with self._phase(_SCANNING):
+            registered = self._registered()
             report = self._report = scan_model(
                 model,
-                plugins=known,
+                plugins=packages,
                 environment=environment.read(self._tensorrt),
                 is_native=parser.supports_operator,
                 catalogues=_cached_catalogues,
                 preferred=self._preferred,
+                preferences=wishes,
+                own=registered.difference(*(known.creators for known in loader.loaded())),
             )
-            registered = self._registered()
             parsing.check_nodes(report, registered, self._preferred)
-            override.check_names(self._preferred, report, registered | _creators(known))
+            override.check_names(self._preferred, report, registered | load_plan.all_creators(packages))
             targets.check_plugins(report.plugins, self._targets)
-        if report.plugins:
+            to_load = self._planned(packages, wishes)
+        if to_load:
             with self._phase(_LOADING):
-                for plugin in report.plugins:
+                for plugin in to_load:
                     loader.load(plugin, tensorrt=self._tensorrt)
                 if self._embed:
                     embedded.request(self._trt, self._config, report.plugins)
         with self._phase(_IMPORTING):
             self._parse(parser, model)
+
+    def _planned(
+        self, packages: Sequence[InstalledPlugin], wishes: preferences.Preferences
+    ) -> tuple[InstalledPlugin, ...]:
+        """The packages to load, none of which keeps another one out."""
+        report = self._report
+        plan = load_plan.make(
+            report.plugins,
+            needed={node.creator: node.plugin for node in report.provided if node.creator and node.plugin},
+            registered=_holders.registered(self._tensorrt, load_plan.all_creators(report.plugins), packages),
+            preferences=wishes,
+        )
+        tell((*plan.collisions, *(one for one in report.collisions if one.outcome == "passed-over")))
+        return plan.require(report.label)
 
     def _parse(self, parser: Any, model: models.Model) -> None:
         """Run the parser, and see to it that the preferred plugins take their nodes."""
@@ -264,10 +285,6 @@ def _used(plugin: InstalledPlugin, report: ScanReport, *, embed: bool) -> UsedPl
         creators=tuple(sorted({node.creator for node in report.provided if node.plugin is plugin and node.creator})),
         embedded=embed,
     )
-
-
-def _creators(plugins: Iterable[InstalledPlugin]) -> frozenset[CreatorKey]:
-    return frozenset(c.key for p in plugins if p.manifest for c in p.manifest.library.creators)
 
 
 @contextmanager

@@ -62,7 +62,9 @@ def discover(paths: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
     A package that shadows another of the same name on an earlier path wins, as with imports, and any package wins over
     an added library of its name.
     """
-    plugins = [_plugin(distribution, entry, paths) for distribution, entry in _entry_points(paths)]
+    damaged: list[InstalledPlugin] = []
+    plugins = [_plugin(distribution, entry, paths) for distribution, entry in _entry_points(paths, damaged)]
+    plugins += damaged
     if paths is None:
         taken = {_normalised(plugin.distribution) for plugin in plugins}
         plugins += [plugin for plugin in added() if _normalised(plugin.distribution) not in taken]
@@ -121,24 +123,47 @@ def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _entry_points(paths: Sequence[str] | None) -> Iterator[tuple[Distribution, EntryPoint]]:
+def _entry_points(
+    paths: Sequence[str] | None, damaged: list[InstalledPlugin]
+) -> Iterator[tuple[Distribution, EntryPoint]]:
+    """The entry points of plugins; those whose metadata cannot be understood go to `damaged`."""
     from importlib.metadata import Distribution
 
     context: dict[str, Any] = {} if paths is None else {"path": list(paths)}
     seen: set[tuple[str, str]] = set()
     for distribution in Distribution.discover(**context):
+        folder = getattr(distribution, "_path", None)
+        if folder is not None and folder.name.startswith("~"):
+            continue  # pip was killed, and has left here what it had set aside
         # Parsing is dear, and most packages on a machine are no plugins: look at the raw text first.
-        if ENTRY_POINT_GROUP not in (distribution.read_text("entry_points.txt") or ""):
+        try:
+            if ENTRY_POINT_GROUP not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            name, entries = str(distribution.metadata["Name"] or ""), tuple(distribution.entry_points)
+            if not (name and distribution.metadata["Version"]):
+                raise ValueError("METADATA without name or version")  # noqa: TRY301 - one place for all damage
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            damaged.append(_damaged(folder or Path(), error))
             continue
-        name = distribution.metadata["Name"] or ""
         first = next(iter(Distribution.discover(name=name, **context)), distribution)
-        if getattr(first, "_path", None) != getattr(distribution, "_path", None):
+        if getattr(first, "_path", None) != folder:
             continue  # shadowed
-        for entry in distribution.entry_points:
+        for entry in entries:
             key = (_normalised(name), entry.value)
             if entry.group == ENTRY_POINT_GROUP and key not in seen:
                 seen.add(key)
                 yield distribution, entry
+
+
+def _damaged(folder: Path, error: Exception) -> InstalledPlugin:
+    """A plugin of whose installation only a part is there; its name is that of the folder of its metadata."""
+    name, _, version = folder.name.removesuffix(".dist-info").partition("-")
+    name = _normalised(name)
+    found = f"{folder}: {error}"
+    problem = ManifestError("The package's metadata is damaged", found=found, remedy=f"reinstall {name}")
+    return InstalledPlugin(
+        distribution=name, version=version or "0", package="", root=folder, manifest=None, problem=problem
+    )
 
 
 def _plugin(distribution: Distribution, entry: EntryPoint, paths: Sequence[str] | None) -> InstalledPlugin:
@@ -193,13 +218,18 @@ def _root(distribution: Distribution, package: str, paths: Sequence[str] | None)
     """The folder of the import package: beside the metadata for a wheel, where the import system says for others."""
     parts = package.split(".")
     installed = Path(str(distribution.locate_file("/".join(parts))))
-    if (installed / manifests.FILE_NAME).is_file():
+    if _is_file(installed / manifests.FILE_NAME):
         return installed
     for folder in _import_folders(parts[0], paths):
         root = Path(folder, *parts[1:])
-        if (root / manifests.FILE_NAME).is_file():
+        if _is_file(root / manifests.FILE_NAME):
             return root
     return installed
+
+
+def _is_file(path: Path) -> bool:
+    # One folder that nobody may enter must not hide all other plugins: pathlib raises there.
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def _import_folders(top_level: str, paths: Sequence[str] | None) -> tuple[str, ...]:
@@ -224,7 +254,7 @@ def _contradiction(name: str, version: str, root: Path, manifest: Manifest, reme
             "The manifest is of another version", found=manifest.version, expected=version, remedy=remedy
         )
     library = root / manifest.library.file
-    if not library.is_file():
+    if not _is_file(library):
         return ManifestError(f"The plugin library {library} does not exist", remedy=remedy)
     return None
 

@@ -28,6 +28,7 @@ _SECTION: Final = struct.Struct("<IIQQQQIIQQ")
 _SHARED: Final = 3  # ET_DYN
 _NOBITS: Final = 8  # SHT_NOBITS: a section that takes no room in the file
 _MACHINES: Final = frozenset({62, 183})  # EM_X86_64, EM_AARCH64: GPU code is ELF too
+_MOST_ENTRIES: Final = 1 << 18  # of segments and sections, in all libraries of a plan: thousands of times what is usual
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,29 +98,41 @@ def prove(trt: Any, plan: bytes, plugins: Iterable[InstalledPlugin]) -> None:
 
 
 def _spans(plan: bytes) -> Iterator[tuple[int, int]]:
-    at = plan.find(_MAGIC)
+    budget, at = _MOST_ENTRIES, plan.find(_MAGIC)
     while at >= 0:
-        size = _length(memoryview(plan)[at:])
+        size, looked_at = _length(memoryview(plan)[at:], budget)
+        budget -= looked_at
         if size:
             yield at, at + size
         at = plan.find(_MAGIC, at + max(size, 1))
 
 
-def _length(file: memoryview) -> int:
-    """How far a shared library reaches by its header, segments and sections; 0 if there is none or it is cut short."""
+def _length(file: memoryview, budget: int) -> tuple[int, int]:
+    """How far a shared library reaches, 0 if there is none, and how many entries of its tables were looked at.
+
+    It is as long as its header, segments and sections tell, as far as they lie in the file. What the dynamic linker
+    does not look at must not hide a library from us: it takes one whose sections lie nowhere, or whose end is missing.
+    """
     try:
-        _, kind, machine, _, _, segments, sections, *_, segment, segment_count, section, section_count, _ = (
+        _, kind, machine, _, _, segments, sections, _, header, segment, segment_count, section, section_count, _ = (
             _HEADER.unpack_from(file)
         )
-        if kind != _SHARED or machine not in _MACHINES:
-            return 0
-        ends = [sections + section * section_count]
-        for index in range(segment_count):
-            _, _, offset, _, _, size, _, _ = _SEGMENT.unpack_from(file, segments + segment * index)
-            ends.append(offset + size)
+    except struct.error:
+        return 0, 0
+    # The dynamic linker insists on entries of this size, and on a table that is there.
+    if kind != _SHARED or machine not in _MACHINES or segment != _SEGMENT.size or not segment_count:
+        return 0, 0
+    ends = [_HEADER.size, header, segments + segment * segment_count]
+    if ends[-1] > len(file):
+        return 0, 0
+    if segment_count + section_count > budget:  # built to keep us busy: a library, however long
+        return _HEADER.size, 0
+    for index in range(segment_count):
+        _, _, offset, _, _, size, _, _ = _SEGMENT.unpack_from(file, segments + segment * index)
+        ends.append(offset + size)
+    if section == _SECTION.size and sections + section * section_count <= len(file):
+        ends.append(sections + section * section_count)
         for index in range(section_count):
             _, what, _, _, offset, size, *_ = _SECTION.unpack_from(file, sections + section * index)
             ends.append(0 if what == _NOBITS else offset + size)
-    except struct.error:
-        return 0
-    return max(ends) if max(ends) <= len(file) else 0
+    return max(end for end in ends if end <= len(file)), segment_count + section_count

@@ -32,6 +32,7 @@ SUFFIX: Final = ".lock.json"
 
 _SHA256: Final = r"[0-9a-f]{64}"
 _NAME: Final = r"[\s\S]+"
+_TEXT: Final = r"[\s\S]*"
 _PACKAGES: Final = {"full": "tensorrt", "rtx": "tensorrt-rtx", "lean": "tensorrt-lean"}
 
 
@@ -263,7 +264,7 @@ def parse(data: object) -> EngineLock:
             model=None
             if model is None
             else ModelDigest(sha256=model.string("sha256", _SHA256), external_data=_flag(model, "external_data")),
-            trtreg=table.string("trtreg", default=""),
+            trtreg=table.string("trtreg", _TEXT, default=""),
         )
     except UnexpectedJSONError as error:
         raise EngineLockError(error.message, found=error.found, expected=error.expected) from None
@@ -276,7 +277,9 @@ def _used(table: Table) -> UsedPlugin:
         sha256=table.string("sha256", _SHA256 + "|"),  # empty for a package without a manifest
         embedded=_flag(table, "embedded"),
         creators=tuple(
-            CreatorKey(item.string("name", _NAME), item.string("version", _NAME), item.string("namespace", default=""))
+            CreatorKey(
+                item.string("name", _NAME), item.string("version", _NAME), item.string("namespace", _TEXT, default="")
+            )
             for item in table.tables("creators")
         ),
     )

@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trtreg.collision import Collision
     from trtreg.compatibility import Reason
     from trtreg.engine_lock import Mismatch
 
 __all__ = [
     "AlreadyRegisteredError",
     "AmbiguousProviderError",
+    "AttestationError",
     "AutoloadHookError",
     "AutoloadSettingError",
     "BuildCancelledError",
     "CatalogueError",
+    "CheckFailedError",
+    "CheckInputError",
     "CompileError",
     "ConflictingPluginsError",
+    "CreatorConflictError",
     "CreatorsMissingError",
     "DownloadError",
     "DownloadMismatchError",
@@ -62,21 +67,26 @@ __all__ = [
     "NvccNotFoundError",
     "OutputError",
     "PluginBuildError",
+    "PolicyError",
+    "PolicyRefusalError",
     "PreferenceError",
     "ProblemsFoundError",
     "ProgramNotFoundError",
     "ProjectError",
+    "QuarantinedError",
     "SettingError",
     "ShapeError",
     "TLSError",
     "TensorRTNotFoundError",
     "TensorRTUnusableError",
     "ToolFlagsError",
+    "TrialError",
     "TrtregError",
     "UnknownArchError",
     "UnknownPackageError",
     "UnknownPluginError",
     "UnsupportedNodesError",
+    "UntrustedFileError",
     "UpgradeBreaksError",
     "WheelError",
     "WheelsRefusedError",
@@ -276,7 +286,7 @@ class EmbeddedCodeError(TrtregError):
 
 
 class PreferenceError(TrtregError):
-    """A plugin that shall be preferred to TensorRT's own importer cannot be taken."""
+    """A preference for a plugin means nothing, or cannot be followed."""
 
     exit_code = 39
 
@@ -526,3 +536,64 @@ class LibraryNameError(TrtregError):
     """The name for a library is invalid, taken, or not that of an added one."""
 
     exit_code = 88
+
+
+class PolicyError(TrtregError):
+    """A policy file or variable means nothing; the message names the key."""
+
+    exit_code = 100
+
+
+class PolicyRefusalError(TrtregError):
+    """A policy forbids it; the message names the file that does."""
+
+    exit_code = 101
+
+
+class QuarantinedError(LoadError):
+    """The library's trial in a process of its own ended badly, so it is not loaded."""
+
+    exit_code = 102
+
+
+class AttestationError(TrtregError):
+    """A wheel's attestation does not verify, is another publisher's than the expected one, or is lacking."""
+
+    exit_code = 103
+
+
+class UntrustedFileError(LoadError):
+    """Others may write to the library or its folder, and the policy is strict."""
+
+    exit_code = 105
+
+
+class TrialError(LoadError):
+    """A library must be tried in a process of its own, and no such process can be had here."""
+
+    exit_code = 106
+
+
+class CreatorConflictError(AlreadyRegisteredError):
+    """Plugins that are needed cannot be loaded together; `collisions` holds every creator that several have."""
+
+    exit_code = 104
+
+    def __init__(self, message: str, *, collisions: Sequence[Collision] = (), remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.collisions = tuple(collisions)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"- {collision}" for collision in self.collisions)])
+
+
+class CheckFailedError(TrtregError):
+    """`trtreg check` found errors."""
+
+    exit_code = 110
+
+
+class CheckInputError(TrtregError):
+    """`trtreg check` was given nothing that it could check."""
+
+    exit_code = 111

@@ -1,34 +1,34 @@
 """Bringing plugin libraries into TensorRT's registry, and saying why one does not go in.
 
 TensorRT's own answer is a silent None, and the dynamic linker ends the process on a truncated file. So all that can be
-known is checked first, on the file: hash, machine, entry points. What TensorRT still refuses is then explained.
+known is checked first, on the bytes that will be opened: hash, machine, entry points; and the policy. A library that is
+new here is then tried in a process of its own (`trtreg.trust`). What TensorRT still refuses is explained.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from trtreg import _library_file, compatibility, discovery, environment, flavour
+from trtreg import _adoption, _library_file, _set_aside, compatibility, discovery, environment, flavour
 from trtreg.errors import (
-    AlreadyRegisteredError,
     CreatorsMissingError,
     IncompatiblePluginError,
     ManifestError,
     UnknownPluginError,
 )
-from trtreg.manifest import CreatorKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import InstalledTensorRT
-    from trtreg.manifest import Manifest
+    from trtreg.manifest import CreatorKey, Manifest
+    from trtreg.trust.integrity import OpenedLibrary
 
 __all__ = ["LoadedPlugin", "load", "loaded", "unload"]
 
@@ -44,15 +44,18 @@ class LoadedPlugin:
     """A plugin whose creators are in the registry.
 
     `handle` is what keeps them: the registry's for the library, or the open library where that registers itself. It is
-    None where somebody else had loaded the library.
+    None where somebody else had loaded the library. `set_aside` are creators of others that gave way to it, by what is
+    preferred; they come back when it is unloaded. `opened_as` is the path that the dynamic linker knows the library by.
     """
 
     plugin: InstalledPlugin
     tensorrt: InstalledTensorRT
     library: Path
+    opened_as: Path
     sha256: str
     creators: tuple[CreatorKey, ...]
     handle: Any = None
+    set_aside: tuple[_set_aside.SetAside, ...] = ()
 
     @property
     def adopted(self) -> bool:
@@ -70,18 +73,24 @@ def load(plugin: InstalledPlugin, *, tensorrt: InstalledTensorRT | None = None) 
     """Load the plugin's library into the registry of TensorRT (default: the selected one) and prove that it is there.
 
     Idempotent and thread-safe: a second call gives the same object. Raises IncompatiblePluginError with every reason,
-    or the LoadError that names what is wrong.
+    PolicyError or PolicyRefusalError, or the LoadError that names what is wrong.
     """
     manifest, library = _require_sound(plugin)
     chosen = tensorrt or flavour.select()
     # Before our lock is taken: while TensorRT is imported, autoload calls this function for every plugin.
     flavour.load(chosen)
-    with _lock:
-        key = (chosen.flavour, str(library))
-        known = _plugins.get(key)
-        if known is None or known.sha256 != manifest.library.sha256 or not _is_current(known):
-            known = _plugins[key] = _load(plugin, manifest, library, chosen)
-        return known
+    known = _known(manifest, library, chosen)
+    if known is None:
+        # Not under the lock: a trial takes its time, and others have plugins to load.
+        ready = _prepare(plugin, manifest, library, chosen)
+        with _lock:
+            known = _known(manifest, library, chosen)
+            if known is None:
+                stale = _plugins.get((chosen.flavour, str(library)))
+                known = _load(plugin, manifest, ready, chosen)
+                known = replace(known, set_aside=(*(stale.set_aside if stale else ()), *known.set_aside))
+                _plugins[chosen.flavour, str(library)] = known
+    return known
 
 
 def unload(plugin: InstalledPlugin | LoadedPlugin | str) -> bool:
@@ -111,7 +120,9 @@ def unload(plugin: InstalledPlugin | LoadedPlugin | str) -> bool:
                     known.tensorrt.flavour.module,
                 )
             del _plugins[key]
-            gone = gone and not any(creator in _registered(registry) for creator in known.creators)
+            gone = gone and not any(creator in _adoption.registered(registry) for creator in known.creators)
+            if known.removable:
+                _set_aside.put_back(registry, known.set_aside)
         return gone
 
 
@@ -123,36 +134,104 @@ def loaded() -> tuple[LoadedPlugin, ...]:
 
 def _is_current(known: LoadedPlugin) -> bool:
     """Whether nobody has deregistered the library since."""
-    registered = _registered(flavour.load(known.tensorrt).get_plugin_registry())
+    registered = _adoption.registered(flavour.load(known.tensorrt).get_plugin_registry())
     return all(creator in registered for creator in known.creators)
 
 
-def _load(plugin: InstalledPlugin, manifest: Manifest, library: Path, tensorrt: InstalledTensorRT) -> LoadedPlugin:
+def _known(manifest: Manifest, library: Path, tensorrt: InstalledTensorRT) -> LoadedPlugin | None:
+    with _lock:
+        known = _plugins.get((tensorrt.flavour, str(library)))
+        return known if known and known.sha256 == manifest.library.sha256 and _is_current(known) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ready:
+    """A library that may be loaded: the bytes that were checked, and what it finds through its own folder."""
+
+    opened: OpenedLibrary
+    beside: tuple[Path, ...]
+
+
+def _prepare(plugin: InstalledPlugin, manifest: Manifest, library: Path, tensorrt: InstalledTensorRT) -> _Ready:
+    """All that has to be found out before a line of the library runs in this process."""
+    from trtreg import _dependencies
+    from trtreg.trust import integrity, policy, trial
+
     name = plugin.distribution
+    rules = policy.read()
+    rules.require_package(name)
     # Before the verdict: it names both libraries, where the verdict knows versions only.
     _library_file.check_linkage(library, manifest.library.needed, manifest.library, tensorrt, owner=name)
     _require_compatible(manifest, tensorrt)
-    _library_file.check(library, manifest.library, tensorrt, owner=name, remedy=plugin.remedy)
+    # "off" is for debuggers and profilers, which look for the file where it was opened.
+    is_sealed = rules.mode != "off"
+    opened = integrity.open_library(library, expected=manifest.library, sealed=is_sealed, remedy=plugin.remedy)
+    rules.require_hash(opened.sha256, name)
+    integrity.require_trusted(opened, rules.mode, owner=name, root=plugin.root)
+    facts = _library_file.check(opened, manifest.library, tensorrt, owner=name, remedy=plugin.remedy)
+    beside = _dependencies.find_beside(library, facts.search) if is_sealed else ()
+    # What somebody else has loaded runs here already.
+    if not _is_in(library, _declared(manifest), tensorrt):
+        trial.require(opened, manifest.library, tensorrt, rules, owner=name, beside=beside)
+    return _Ready(opened=opened, beside=beside)
+
+
+def _load(plugin: InstalledPlugin, manifest: Manifest, ready: _Ready, tensorrt: InstalledTensorRT) -> LoadedPlugin:
+    library, declared = ready.opened.path, _declared(manifest)
     registry = flavour.load(tensorrt).get_plugin_registry()
-    declared = tuple(creator.key for creator in manifest.library.creators)
-    before = _registered(registry)
-    handle = None
-    if not _is_adoptable(library, declared, before, name):
-        handle = _bring_in(registry, library, manifest, tensorrt)
-        after = _registered(registry)
-        absent = [creator for creator in declared if creator not in after]
-        if absent:
-            if manifest.library.registration == "dynamic":
-                registry.deregister_library(handle)
-            raise _creators_missing(plugin, library, absent, set(after) - set(before))
+    others = [known for key, known in _plugins.items() if key[0] is tensorrt.flavour and known.library != library]
+    aside = _adoption.make_room(registry, library, declared, plugin.distribution, others)
+    try:
+        handle = _enter(registry, plugin, manifest, ready, tensorrt, others)
+    except BaseException:
+        _set_aside.put_back(registry, aside)
+        raise
     return LoadedPlugin(
         plugin=plugin,
         tensorrt=tensorrt,
         library=library,
+        opened_as=library if handle is None else ready.opened.loadable,
         sha256=manifest.library.sha256,
         creators=declared,
         handle=handle,
+        set_aside=aside,
     )
+
+
+def _enter(
+    registry: Any,
+    plugin: InstalledPlugin,
+    manifest: Manifest,
+    ready: _Ready,
+    tensorrt: InstalledTensorRT,
+    others: Sequence[LoadedPlugin],
+) -> Any:
+    """Bring the library in, unless somebody has done so, and prove that its creators are there; gives the handle."""
+    library, declared = ready.opened.path, _declared(manifest)
+    before = _adoption.registered(registry)
+    if _adoption.is_adoptable(library, declared, before, plugin.distribution, others):
+        return None
+    handle = _bring_in(registry, ready, manifest, tensorrt)
+    after = _adoption.registered(registry)
+    absent = [creator for creator in declared if creator not in after]
+    if absent:
+        if manifest.library.registration == "dynamic":
+            registry.deregister_library(handle)
+        raise _creators_missing(plugin, library, absent, set(after) - set(before))
+    return handle
+
+
+def _is_in(library: Path, declared: Iterable[CreatorKey], tensorrt: InstalledTensorRT) -> bool:
+    """Whether creators of this very library are in the registry."""
+    from trtreg._creator_origin import library_of
+
+    with _lock:
+        registered = _adoption.registered(flavour.load(tensorrt).get_plugin_registry())
+        return any(library_of(registered[key]) == library for key in declared if key in registered)
+
+
+def _declared(manifest: Manifest) -> tuple[CreatorKey, ...]:
+    return tuple(creator.key for creator in manifest.library.creators)
 
 
 def _distribution(plugin: InstalledPlugin | LoadedPlugin) -> str:
@@ -183,64 +262,18 @@ def _require_compatible(manifest: Manifest, tensorrt: InstalledTensorRT) -> None
         )
 
 
-def _registered(registry: Any) -> dict[CreatorKey, Any]:
-    """All creators; asking for one by name would log an error where it is absent."""
-    return {
-        CreatorKey(creator.name, creator.plugin_version, creator.plugin_namespace): creator
-        for creator in registry.all_creators
-    }
-
-
-def _is_adoptable(
-    library: Path, declared: tuple[CreatorKey, ...], registered: dict[CreatorKey, Any], distribution: str
-) -> bool:
-    """Whether this very library is in the registry already; AlreadyRegisteredError if another one has its creators."""
-    from trtreg._creator_origin import DELETED, library_of
-
-    present = [key for key in declared if key in registered]
-    origins = {key: library_of(registered[key]) for key in present}
-    others = {key: origin for key, origin in origins.items() if origin != library}
-    if others:
-        owners = dict.fromkeys(_owner(origin) for origin in others.values())
-        raise AlreadyRegisteredError(
-            f"Creators of {distribution} are already registered: {_join(others)}",
-            found=f"they come from {', '.join(owners)}",
-            expected=f"no creators of these names, or those of {library}",
-            remedy="restart the process: the library was replaced while in use"
-            if any(str(origin).endswith(DELETED) for origin in others.values())
-            else "uninstall one of the two packages, or do not load the other one in this process",
-        )
-    if present and len(present) < len(declared):
-        raise AlreadyRegisteredError(
-            f"Some creators of {distribution} are registered, and some are not",
-            found=_join(present),
-            expected=_join(declared),
-            remedy="restart the process: somebody has removed a part of them",
-        )
-    return bool(present)
-
-
-def _owner(library: Path | None) -> str:
-    """The package that a library belongs to, and its path."""
-    if library is None:
-        return "an unknown library"
-    for plugin in discovery.discover():
-        if plugin.library_path and plugin.library_path.resolve() == library:
-            return f"{plugin.distribution} {plugin.version} ({library})"
-    name = discovery.distribution_of(library)
-    return f"{name} ({library})" if name else str(library)
-
-
-def _bring_in(registry: Any, library: Path, manifest: Manifest, tensorrt: InstalledTensorRT) -> Any:
+def _bring_in(registry: Any, ready: _Ready, manifest: Manifest, tensorrt: InstalledTensorRT) -> Any:
     """Let the library register its creators, each style in its own way; gives what keeps it."""
-    if manifest.library.registration != "dynamic":
-        from trtreg.foreign import opening
+    from trtreg.foreign import opening
 
-        return opening.open_library(library, tensorrt, manifest.library.init)
+    library, loadable, beside = ready.opened.path, ready.opened.loadable, ready.beside
+    if manifest.library.registration != "dynamic":
+        return opening.open_library(library, tensorrt, manifest.library.init, loadable=loadable, beside=beside)
+    opening.open_neighbours(library, beside)
     with flavour.capture() as messages:
-        handle = registry.load_library(str(library))
+        handle = registry.load_library(str(loadable))
     if handle is None:
-        raise _library_file.explain_refusal(library, messages, owner=manifest.package)
+        raise _library_file.explain_refusal(library, messages, owner=manifest.package, loadable=loadable)
     return handle
 
 

@@ -44,8 +44,10 @@ Interface = Literal["v2", "v3"]
 
 _FLAVOURS: Final = ("full", "lean", "rtx")
 _TENSOR = r"[a-z][a-z0-9]*(:[a-z][a-z0-9_]*)?"
-_VERSION = r"[0-9]+\.[0-9]+"
-_SM = r"[1-9][0-9]*\.[0-9]+[af]?"
+_VERSION = r"[0-9]{1,4}\.[0-9]{1,4}"
+_SM = r"[1-9][0-9]{0,3}\.[0-9]{1,4}[af]?"
+_TEXT: Final = r"[\s\S]*"
+_LONGEST: Final = 1000  # of what is read as a version: Python makes no numbers of thousands of digits
 
 
 class CreatorKey(NamedTuple):
@@ -170,8 +172,8 @@ def parse(data: object) -> Manifest:
             )
         return Manifest(
             package=table.string("package", r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
-            version=table.string("version", r"\S+"),
-            summary=table.string("summary", default=""),
+            version=table.string("version", rf"\S{{1,{_LONGEST}}}"),
+            summary=table.string("summary", _TEXT, default=""),
             tensorrt=_specifiers(table.table("tensorrt")),
             library=_library(table.table("library")),
         )
@@ -238,10 +240,13 @@ def _specifiers(table: Table) -> dict[str, str]:
             raise table.unexpected(flavour, found=flavour, expected=f"one of {', '.join(_FLAVOURS)}")
         specifiers[flavour] = table.string(flavour)
         try:
+            if len(specifiers[flavour]) > _LONGEST:
+                raise InvalidSpecifier  # noqa: TRY301 - the same answer
             SpecifierSet(specifiers[flavour])
         except InvalidSpecifier:
             expected = "a version specifier such as '>=10.0'"
-            raise table.unexpected(flavour, found=repr(specifiers[flavour]), expected=expected) from None
+            found = repr(specifiers[flavour][:_LONGEST])
+            raise table.unexpected(flavour, found=found, expected=expected) from None
     return specifiers
 
 
@@ -278,7 +283,7 @@ def _creator(table: Table) -> Creator:
     return Creator(
         name=table.string("name", r"[\s\S]+"),
         version=table.string("version", r"[\s\S]+"),
-        namespace=table.string("namespace", default=""),
+        namespace=table.string("namespace", _TEXT, default=""),
         fields=tuple(_field(item) for item in table.optional_tables("fields") or ()),
         inputs=table.optional_range("inputs"),
         outputs=table.optional_range("outputs"),
@@ -292,7 +297,7 @@ def _creator(table: Table) -> Creator:
 
 def _field(table: Table) -> Field:
     kind = table.string("type", r"[a-z][a-z0-9]*")
-    default = table.optional_string("default") if kind == "char" else table.optional_numbers("default")
+    default = table.optional_string("default", _TEXT) if kind == "char" else table.optional_numbers("default")
     return Field(
         name=table.string("name", r"[\s\S]+"),
         type=kind,

@@ -29,6 +29,7 @@ __all__ = [
 
 ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
 _FUNCTION = "function "
+_DEEPEST = 200  # functions and branches within one another; a parser that recurses ends sooner
 _SHOWN_VALUES = 16  # of a tensor in the text: shape constants are worth reading, weights are not
 
 
@@ -98,12 +99,18 @@ def walk(model: Model, is_native: Callable[[str], bool]) -> Iterator[PlacedNode]
     """Give each node that TensorRT's parser meets: subgraphs too, and local functions, once, at their first call.
 
     The parser expands a local function by op name alone (it ignores the domain), unless the name is native to it; a
-    call itself is not given, nor is a function that nothing calls (seen with TensorRT-RTX 1.7.1).
+    call itself is not given, nor is a function that nothing calls (seen with TensorRT-RTX 1.7.1). ModelError where
+    functions call one another deeper than any exporter writes.
     """
     functions = {function.name: function for function in model.proto.functions if not is_native(function.name)}
     entered: set[str] = set()
 
     def nodes(body: Any, where: tuple[str, ...]) -> Iterator[PlacedNode]:
+        if len(where) > _DEEPEST:
+            raise ModelError(
+                f"{model.label} nests functions too deeply", found=f"{where[0]} ... {where[-1]}",
+                expected=f"at most {_DEEPEST} within one another",
+            )  # fmt: skip
         for node in body.node:
             function = functions.get(node.op_type)
             if function is None:
@@ -208,7 +215,29 @@ def _checked(model: Model) -> Model:
             found=f"a message without {' or '.join(absent)}",
             remedy="export or download it again",
         )
+    for body in (proto.graph, *proto.functions):
+        _check_texts(body, model.label)
     return model
+
+
+def _check_texts(body: Any, label: str) -> None:
+    """Refuse names that are not UTF-8: ONNX's are not checked when they are decoded, and come as bytes then."""
+    try:
+        texts = [body.name]
+        for node in body.node:
+            texts += (node.op_type, node.name, node.domain, *node.input, *node.output)
+            texts += (attribute.name for attribute in node.attribute)
+            for _, graph in _subgraphs(node):
+                _check_texts(graph, label)
+        odd = next((text for text in texts if not isinstance(text, str)), None)
+    except UnicodeDecodeError as e:  # of another implementation of protobuf
+        odd = e.object
+    if odd is not None:
+        raise ModelError(
+            f"{label} is no ONNX model, or is damaged",
+            found=f"a name that is not UTF-8: {odd[:40]!r}",
+            remedy="export or download it again",
+        )
 
 
 def _title(node: Any) -> str:

@@ -133,12 +133,18 @@ def _last_words(plugins: Iterable[InstalledPlugin]) -> list[str]:
 
     They log it too, but TensorRT-RTX 1.7.1 gives a plugin no logger while a network is made.
     """
+    from trtreg import loader
     from trtreg.sdk.face import Face
 
+    opened = {known.plugin.distribution: known.opened_as for known in loader.loaded()}
     said = []
     for plugin in plugins:
+        # By the path that it was loaded by: by another it would be a second library, which has said nothing.
+        path = opened.get(plugin.distribution)
+        if path is None:
+            continue
         with suppress(FaceError):
-            if words := Face(str(plugin.library_path)).table.last_error():
+            if words := Face(path).table.last_error():
                 said.append(f"{plugin.distribution} says: {words.decode(errors='replace')}")
     return said
 

@@ -22,6 +22,7 @@ _REAL = frozenset({"float16", "float32", "float64", "bf16", "bfloat16"})
 _WHOLE = frozenset({"int8", "int16", "int32", "int64", "dims"})
 _TEXT = frozenset({"char"})
 _INT64 = range(-(2**63), 2**63)
+_LARGEST = 3.4028234663852886e38  # of 32 bits, as ONNX has them
 
 
 def string_attribute(node: Any, name: str) -> str | None:
@@ -44,7 +45,9 @@ def read_info(node: Any) -> Mapping[str, object]:
         return {}
     try:
         info = json.loads(text)
-    except ValueError as e:
+        # JSON can spell half of a surrogate pair, which no attribute takes.
+        json.dumps(info, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as e:
         raise ModelError(
             f"{_title(node)} has an attribute 'info' that is not JSON",
             found=f"{_shortened(text)} ({e})",
@@ -112,7 +115,7 @@ def _common_type(values: Sequence[object], field_type: str | None, place: str) -
 
 def _fit(value: object, scalar: type, place: str) -> Any:
     fits = {
-        float: isinstance(value, (int, float)),
+        float: isinstance(value, (int, float)) and -_LARGEST <= value <= _LARGEST,
         int: isinstance(value, (int, float)) and value == value // 1 and int(value) in _INT64,
         str: isinstance(value, str),
     }[scalar]

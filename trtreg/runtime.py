@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from trtreg.engine_lock import EngineLock, Mismatch
     from trtreg.environment import Environment
     from trtreg.loader import LoadedPlugin
+    from trtreg.manifest import CreatorKey
+    from trtreg.preferences import Preferences
 
 __all__ = [
     "LockPolicy",
@@ -33,8 +35,6 @@ __all__ = [
     "is_tensorrt_plugin_loaded",
     "load_tensorrt_plugin",
     "load_trt_engine",
-    "needed_plugins",
-    "plugins_in_plan",
     "read_plan",
 ]
 
@@ -45,16 +45,30 @@ _log = logging.getLogger("trtreg")
 
 
 def load_tensorrt_plugin(*names: str) -> tuple[LoadedPlugin, ...]:
-    """Load plugins by package or op name; without names, every one that fits this machine."""
-    from trtreg import discovery, environment, loader, scan
+    """Load plugins by package or op name; without names, every one that fits this machine.
 
-    installed = discovery.discover()
+    Of several packages with an op, the preferred one is loaded. Raises CreatorConflictError, before anything is loaded,
+    where packages have a creator in common and nothing says who is to have it.
+    """
+    from trtreg import _holders, discovery, environment, flavour, load_plan, loader, preferences, scan
+    from trtreg.collision import tell
+
+    installed, wishes = discovery.discover(), preferences.read()
+    tensorrt = flavour.select()
     if names:
-        chosen = {plugin.distribution: plugin for name in names for plugin in called(name, installed)}
+        chosen = _named(names, installed, wishes)
+        needed = {key: plugin for plugin in chosen for key in load_plan.creators(plugin)}
     else:
-        here = environment.read()
-        chosen = {plugin.distribution: plugin for plugin in installed if scan.unfitness(plugin, here) is None}
-    return tuple(loader.load(plugin) for plugin in chosen.values())
+        here, needed = environment.read(tensorrt), None
+        chosen = tuple(plugin for plugin in installed if scan.unfitness(plugin, here) is None)
+    plan = load_plan.make(
+        chosen,
+        needed=needed,
+        registered=_holders.registered(tensorrt, load_plan.all_creators(chosen), installed),
+        preferences=wishes,
+    )
+    tell(plan.collisions)
+    return tuple(loader.load(plugin, tensorrt=tensorrt) for plugin in plan.require(", ".join(names) or "this machine"))
 
 
 def is_tensorrt_plugin_loaded(*names: str) -> bool:
@@ -87,7 +101,7 @@ def deserialize(plan: bytes, *, allow_host_code: bool | None = None) -> Any:
 
 
 def _load(plan: bytes, path: str | os.PathLike[str], lock: LockPolicy, allow_host_code: bool | None) -> Any:
-    from trtreg import _complaints, discovery, environment, flavour, loader
+    from trtreg import _complaints, discovery, engine_plugins, environment, flavour, loader
 
     tensorrt = flavour.select()
     here = environment.read(tensorrt)
@@ -101,7 +115,7 @@ def _load(plan: bytes, path: str | os.PathLike[str], lock: LockPolicy, allow_hos
             found=here.driver_problem,
             remedy="load it on a machine with an NVIDIA GPU",
         )
-    for plugin in needed_plugins(known, plan, installed, here):
+    for plugin in engine_plugins.planned(path, known, plan, installed, here, tensorrt):
         loader.load(plugin, tensorrt=tensorrt)
     trt: Any = flavour.load(tensorrt)
     with flavour.capture() as said:
@@ -117,27 +131,6 @@ def _load(plan: bytes, path: str | os.PathLike[str], lock: LockPolicy, allow_hos
             remedy="build it with this TensorRT for this GPU, with its plugins installed",
         )
     return engine
-
-
-def plugins_in_plan(plan: bytes, plugins: Iterable[InstalledPlugin]) -> tuple[InstalledPlugin, ...]:
-    """The packages with a creator whose name stands in the plan, and in no library that the plan carries.
-
-    A plan holds the names of its plugins in plain bytes (seen with TensorRT-RTX 1.7.1). A name that stands there by
-    chance loads a plugin too many, which does no harm.
-    """
-    from trtreg import embedded
-
-    carried = [plan[one.offset : one.offset + one.size] for one in embedded.find(plan)]
-    engine = embedded.without(plan) if carried else plan
-
-    def is_needed(name: bytes) -> bool:
-        return name in engine and not any(name in library for library in carried)
-
-    return tuple(
-        plugin
-        for plugin in plugins
-        if plugin.manifest and any(is_needed(creator.name.encode()) for creator in plugin.manifest.library.creators)
-    )
 
 
 def _checked(
@@ -189,26 +182,23 @@ def _allowed(
     return libraries
 
 
-def needed_plugins(
-    lock: EngineLock | None, plan: bytes, plugins: Sequence[InstalledPlugin], here: Environment
+def _named(
+    names: Iterable[str], installed: Sequence[InstalledPlugin], wishes: Preferences
 ) -> tuple[InstalledPlugin, ...]:
-    """The packages to load for a plan: by its lock, each creator from the package that it names if that one fits.
+    """The packages that a user means; one for each creator where a name is an op's that several have."""
+    from trtreg import load_choice, load_plan
 
-    Without a lock, or with one of another plan, the names in the plan tell.
-    """
-    from hashlib import sha256
-
-    from trtreg import discovery, scan
-
-    if lock is None or lock.plan_sha256 != sha256(plan).hexdigest():
-        return plugins_in_plan(plan, plugins)
-    chosen: dict[str, InstalledPlugin] = {}
-    for used in lock.plugins:
-        for creator in () if used.embedded else used.creators:
-            fitting = [plugin for plugin in scan.candidates(creator, plugins) if scan.unfitness(plugin, here) is None]
-            same = [plugin for plugin in fitting if discovery.same_name(plugin.distribution, used.package)]
-            chosen.update((plugin.distribution, plugin) for plugin in (*same, *fitting)[:1])
-    return tuple(chosen.values())
+    chosen: list[InstalledPlugin] = []
+    options: dict[CreatorKey, list[InstalledPlugin]] = {}
+    for name in names:
+        for plugin in (matches := called(name, installed)):
+            keys = [key for key in load_plan.creators(plugin) if key.name == name]
+            if len(matches) == 1 or not keys:
+                chosen.append(plugin)
+            for key in keys if len(matches) > 1 else ():
+                options.setdefault(key, []).append(plugin)
+    every = (*chosen, *load_choice.choose(options, wishes).values())
+    return tuple({plugin.distribution: plugin for plugin in every}.values())
 
 
 def read_plan(path: Path) -> bytes:

@@ -10,19 +10,22 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from trtreg import attributes, native_operators, plugin_nodes
+from trtreg import attributes, load_choice, load_plan, native_operators, plugin_nodes
 from trtreg import model as models
+from trtreg import preferences as configured
 from trtreg.errors import ModelError
 from trtreg.scan_report import PluginNode, ScanReport, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from trtreg.collision import Collision
     from trtreg.discovery import InstalledPlugin
     from trtreg.environment import Environment
     from trtreg.manifest import Creator, CreatorKey
     from trtreg.packages.catalogue import Catalogues
     from trtreg.packages.offers import Offer, Shelf
+    from trtreg.preferences import Preferences
 
 __all__ = ["PluginNode", "ScanReport", "Status", "candidates", "needed_keys", "scan", "scan_model"]
 
@@ -53,10 +56,14 @@ def scan_model(
     is_native: Callable[[str], bool] | None = None,
     catalogues: OpenCatalogues | None = None,
     preferred: Mapping[str, str] = MappingProxyType({}),
+    preferences: Preferences | None = None,
+    own: Collection[CreatorKey] | None = None,
 ) -> ScanReport:
     """Scan a model that is read already; `is_native` defaults to the table of TensorRT-RTX that trtreg carries.
 
-    `preferred` maps ops to the names of plugins that shall take their nodes, whoever else could.
+    `preferred` maps ops to the names of plugins that shall take their nodes, whoever else could. `preferences` say who
+    is to have a creator that several have (default: as configured). `own` are the creators that TensorRT has of itself;
+    None where that is not known, and what is preferred of them is believed.
     """
     from trtreg import discovery
     from trtreg import environment as environments
@@ -68,15 +75,13 @@ def scan_model(
         native_operators.read().operators.__contains__ if is_native is None else is_native,
         catalogues,
         preferred,
+        configured.read() if preferences is None else preferences,
+        own,
     )
-    total = 0
-    found = []
-    for placed in models.walk(model, shop.is_opaque):
-        total += 1
-        node = shop.judge(placed)
-        if node is not None:
-            found.append(node)
-    return ScanReport(label=model.label, total=total, nodes=tuple(found))
+    total, nodes = _judge_all(model, shop)
+    if shop.choose():
+        total, nodes = _judge_all(model, shop)
+    return ScanReport(label=model.label, total=total, nodes=nodes, collisions=shop.collisions())
 
 
 def needed_keys(node: Any) -> tuple[CreatorKey, ...]:
@@ -100,6 +105,17 @@ def candidates(key: CreatorKey, plugins: Iterable[InstalledPlugin]) -> tuple[Ins
     return tuple(p for p in plugins if p.manifest and any(c.key == key for c in p.manifest.library.creators))
 
 
+def _judge_all(model: models.Model, shop: _Shop) -> tuple[int, tuple[PluginNode, ...]]:
+    total = 0
+    found = []
+    for placed in models.walk(model, shop.is_opaque):
+        total += 1
+        node = shop.judge(placed)
+        if node is not None:
+            found.append(node)
+    return total, tuple(found)
+
+
 class _Shop:
     """What this machine offers; it judges one node at a time and remembers its judgements of packages."""
 
@@ -110,7 +126,13 @@ class _Shop:
         is_native: Callable[[str], bool],
         catalogues: OpenCatalogues | None,
         preferred: Mapping[str, str],
+        preferences: Preferences,
+        own: Collection[CreatorKey] | None,
     ) -> None:
+        self._preferences = preferences
+        self._own = own
+        self._options: dict[CreatorKey, Sequence[InstalledPlugin]] = {}
+        self._chosen: dict[CreatorKey, InstalledPlugin] = {}
         self._is_native = is_native
         self._preferred = preferred
         self._catalogues = catalogues
@@ -122,6 +144,16 @@ class _Shop:
     def is_opaque(self, op: str) -> bool:
         """Whether an op stays whole even where the model has a function of its name."""
         return op in self._preferred or self._is_native(op)
+
+    def choose(self) -> bool:
+        """Choose between packages that have the same, once all needs are known; tells whether there was a choice."""
+        self._chosen = load_choice.choose(self._options, self._preferences)
+        return any(len(plugins) > 1 for plugins in self._options.values())
+
+    def collisions(self) -> tuple[Collision, ...]:
+        """The creators that several of the packages have, as far as metadata tells."""
+        plan = load_plan.make(self._chosen.values(), needed=self._chosen, preferences=self._preferences)
+        return (*plan.collisions, *load_choice.passed_over(self._options, self._chosen, self._preferences))
 
     def judge(self, placed: models.PlacedNode) -> PluginNode | None:
         """Say what stands behind a node; None for a native operator that nobody else claims."""
@@ -159,11 +191,15 @@ class _Shop:
     ) -> PluginNode:
         unfit: list[tuple[CreatorKey, InstalledPlugin, str]] = []
         for key in keys:
-            for plugin in candidates(key, self._plugins):
-                reason = self._unfitness(plugin)
-                if reason is None:
-                    return self._node(placed, key, Status.PROVIDED, plugin, preferred=preferred)
-                unfit.append((key, plugin, reason))
+            if self._preferences.is_for_tensorrt(key) and (self._own is None or key in self._own):
+                reason = f"{self._preferences.told(key)}: it is left to TensorRT's own plugin"
+                return self._node(placed, key, Status.NATIVE, reason=reason, preferred=preferred)
+            verdicts = [(plugin, self._unfitness(plugin)) for plugin in candidates(key, self._plugins)]
+            if fitting := [plugin for plugin, reason in verdicts if reason is None]:
+                self._options[key] = fitting
+                plugin = self._chosen.get(key, fitting[0])
+                return self._node(placed, key, Status.PROVIDED, plugin, preferred=preferred)
+            unfit += [(key, plugin, reason) for plugin, reason in verdicts if reason is not None]
         if unfit:
             key, plugin, reason = unfit[0]
             offers = self._offers(keys)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trtreg.attributes import Fault
+    from trtreg.collision import Collision
     from trtreg.discovery import InstalledPlugin
     from trtreg.manifest import CreatorKey
     from trtreg.packages.offers import Offer
@@ -27,7 +28,7 @@ class Status(Enum):
     INVALID = "invalid"
     """A `Plugin` node whose `info` cannot be read."""
     NATIVE = "native"
-    """TensorRT's parser imports the op itself, and bypasses an installed plugin of that name."""
+    """TensorRT's parser imports the op itself and bypasses an installed plugin, or TensorRT's own is preferred."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,11 +69,15 @@ class PluginNode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScanReport:
-    """All of a model's plugin nodes in graph order; `total` counts every node, also in subgraphs and functions."""
+    """All of a model's plugin nodes in graph order; `total` counts every node, also in subgraphs and functions.
+
+    `collisions` are the creators that several of the installed packages have.
+    """
 
     label: str
     total: int
     nodes: tuple[PluginNode, ...]
+    collisions: tuple[Collision, ...] = ()
 
     @property
     def missing(self) -> tuple[PluginNode, ...]:
@@ -87,7 +92,7 @@ class ScanReport:
     @property
     def complete(self) -> bool:
         """Whether nothing that is known stands in the way of a conversion."""
-        return not self.missing and not self.faulty
+        return not self.missing and not self.faulty and not any(one.fatal for one in self.collisions)
 
     @property
     def provided(self) -> tuple[PluginNode, ...]:

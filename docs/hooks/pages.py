@@ -27,6 +27,7 @@ _PAGES: Final = {
     "README.md": "index.md",
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
     "index/README.md": "publisher/serving.md",
     **{

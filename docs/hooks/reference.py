@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trtreg
 from trtreg import errors
+from trtreg.check.table import RULES
 from trtreg.cli import make_parser
 from trtreg.cli._parser import exit_codes
 
@@ -108,6 +109,16 @@ def error_table() -> str:
     for code, meaning in exit_codes().items():
         name = f"`{classes[code].__name__}`" if code in classes else ""
         rows.append(f"| {code} | {name} | {_cell(meaning)} |")
+    return "\n".join(rows)
+
+
+def rules() -> str:
+    """Every rule of `trtreg check`, by its id."""
+    rows = ["| rule | level | what has to be so, and why |", "| --- | --- | --- |"]
+    for rule in RULES:
+        level = f"{rule.level}; {rule.foreign} without the SDK" if rule.foreign else rule.level
+        words = f"{_escaped(rule.text)} *{_escaped(rule.why)}*"
+        rows.append(f"| {rule.id} {rule.name} | {level} | {_cell(words)} |")
     return "\n".join(rows)
 
 
@@ -276,6 +287,7 @@ def _cell(text: str) -> str:
 MAKERS: Final[dict[str, Callable[[], str]]] = {
     "commands": commands,
     "errors": error_table,
+    "rules": rules,
     "operators": operators,
     "json": schema_list,
     "manifest": manifest_keys,

@@ -62,7 +62,9 @@ class Environment:
 def environment(tmp_path, site):
     folder = tmp_path / "environment"
     venv.create(folder, symlinks=True, with_pip=False)
-    made = Environment(folder)
+    # Each environment is new, so that every test would wait for trials: one of them is about that.
+    (folder / "policy.toml").write_text('trial = "off"\n', encoding="utf-8")
+    made = Environment(folder, {"TRTREG_POLICY": str(folder / "policy.toml")})
     made.see(ROOT, site, *(path for path in sys.path if path.endswith("-packages")))
     return made
 

@@ -194,6 +194,20 @@ def test_broken_plugins_are_reported_once_with_their_cause(enabled, plugins, pro
         assert "TRTREG_AUTOLOAD_DENY=trtplugin-misfit leaves it out" in lines[2]
 
 
+def test_a_plugin_that_would_end_the_program_does_not(enabled, plugins, program, install, compile_library):
+    source = (
+        "#include <cstdlib>\n__attribute__((constructor)) static void end() { exit(3); }\n"
+        'extern "C" __attribute__((visibility("default"))) void* getCreators(int& count) { count = 0; return nullptr; }'
+    )
+    install(compile_library(source), [CreatorKey("TrtregTestEnd", "1")], "trtplugin-end")
+    for _ in range(2):
+        done = enabled.run(program, TRTREG_POLICY="")
+        assert done.stdout == BOTH
+        (line,) = done.stderr.splitlines()
+        assert "trtplugin-end 1.0 is not loaded into tensorrt_rtx" in line
+        assert "is in quarantine: its trial in a process of its own ended badly: found exit code 3" in line
+
+
 def test_two_packages_with_one_creator(enabled, plugins, program, install, compile_creators):
     """What NVIDIA/TensorRT#2432 and laugh12321/TensorRT-YOLO#100 are about: duplicates."""
     install(compile_creators([ONE_AGAIN], "-DOTHER"), [ONE_AGAIN], "trtplugin-rival")

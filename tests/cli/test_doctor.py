@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from trtreg import environment, flavour
+from trtreg import _holders, environment, flavour
 from trtreg.cli import _examination
 from trtreg.errors import ProblemsFoundError, SettingError
 from trtreg.flavour import Flavour, InstalledTensorRT
+from trtreg.manifest import CreatorKey
 
 RTX = InstalledTensorRT(flavour=Flavour.RTX, version="1.7.1", distribution="tensorrt-rtx")
 LEAN = InstalledTensorRT(flavour=Flavour.LEAN, version="10.16.1", distribution="tensorrt-lean")
@@ -43,7 +44,41 @@ def test_two_packages_with_one_creator(cli, install, identity):
     install(identity.library_path, [c.key for c in identity.manifest.library.creators], "trtplugin-twin")
     code, out, _ = cli("doctor")
     assert code == ProblemsFoundError.exit_code
-    assert "problem: trtplugin-identity and trtplugin-twin both have TrtregTestIdentity 1" in out
+    (problem,) = [line for line in out.splitlines() if line.startswith("problem: ")]
+    assert problem.startswith("problem: trtplugin-identity 1.0 (")
+    assert "trtplugin-twin 1.0" in problem
+    assert "both have TrtregTestIdentity 1: nothing says which; trtplugin-twin is left out" in problem
+    assert '  remedy: say who is to have it: "TrtregTestIdentity 1" = "trtplugin-identity" or' in out
+
+
+def test_two_packages_with_one_creator_of_which_one_is_preferred(cli, install, identity, monkeypatch):
+    install(identity.library_path, [c.key for c in identity.manifest.library.creators], "trtplugin-twin")
+    monkeypatch.setenv("TRTREG_PREFER", "TrtregTestIdentity=trtplugin-twin")
+    code, out, _ = cli("doctor")
+    assert (code, out.count("problem: ")) == (0, 0)
+    assert "TRTREG_PREFER prefers trtplugin-twin for TrtregTestIdentity 1; trtplugin-identity is left out" in out
+
+
+def test_a_creator_that_tensorrt_has_too(cli, compile_creators, install, monkeypatch, site):
+    key = CreatorKey("ROIAlign_TRT", "2")
+    install(compile_creators([key]), [key], "trtplugin-roi")
+    monkeypatch.syspath_prepend(site)
+    code, out, _ = cli("doctor")
+    assert code == ProblemsFoundError.exit_code
+    assert "both have ROIAlign_TRT 2" in out
+    assert '"ROIAlign_TRT 2" = "trtplugin-roi" or "ROIAlign_TRT 2" = "tensorrt" in [prefer]' in out
+    monkeypatch.setenv("TRTREG_PREFER", "ROIAlign_TRT=trtplugin-roi")
+    code, out, _ = cli("doctor")
+    assert (code, out.count("problem: ")) == (0, 0)
+    assert "the other one gives way while it is loaded" in out
+
+
+def test_a_preference_that_means_nobody(cli, identity, monkeypatch):
+    monkeypatch.setenv("TRTREG_PREFER", "TrtregTestIdentiti=tensorrt,TrtregTestIdentity=trtplugin-identy")
+    code, out, _ = cli("doctor")
+    assert code == ProblemsFoundError.exit_code
+    assert "did you mean TrtregTestIdentity" in out
+    assert "did you mean trtplugin-identity" in out
 
 
 def test_no_tensorrt_is_one_problem(cli, identity, monkeypatch):
@@ -66,6 +101,8 @@ def test_a_tensorrt_that_cannot_be_imported(cli, monkeypatch):
 def test_the_choice_is_told(cli, monkeypatch):
     monkeypatch.setattr(flavour, "installed", lambda: (RTX, LEAN))
     monkeypatch.setattr(flavour, "load", lambda tensorrt=None: None)
+    monkeypatch.setattr(_holders, "registered", lambda *_: {})
+    monkeypatch.setattr(_holders, "register_own", lambda _: None)
     _, out, _ = cli("doctor")
     assert "1.7.1, used because it comes first; TRTREG_TENSORRT chooses another" in out
     assert "10.16.1, not used" in out
@@ -83,6 +120,8 @@ def test_a_setting_without_meaning_is_an_error(cli, monkeypatch):
 def test_an_old_tensorrt_rtx(cli, monkeypatch):
     monkeypatch.setattr(flavour, "installed", lambda: (replace(RTX, version="1.6.0.1"),))
     monkeypatch.setattr(flavour, "load", lambda tensorrt=None: None)
+    monkeypatch.setattr(_holders, "registered", lambda *_: {})
+    monkeypatch.setattr(_holders, "register_own", lambda _: None)
     code, out, _ = cli("doctor")
     assert code == ProblemsFoundError.exit_code
     assert "problem: the ONNX parser of TensorRT-RTX 1.6.0.1 takes no plugins" in out

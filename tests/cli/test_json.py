@@ -80,6 +80,19 @@ def test_scan(cli, all_kinds, save_model):
     assert document["nodes"][2]["nearest"] == ["TrtregTestIdentity"]
 
 
+def test_scan_of_what_several_packages_have(cli, install, monkeypatch, site, save_model):
+    monkeypatch.syspath_prepend(site)
+    for name, other in (("a", "Aaa"), ("b", "Bbb")):
+        install(b"", [CreatorKey("Both", "1"), CreatorKey(other, "1", "space")], f"trtplugin-{name}")
+    body = 'a = Aaa <plugin_namespace = "space"> (x) y = Bbb <plugin_namespace = "space"> (a)'
+    _, out, _ = cli("scan", save_model(body), "--json")
+    document = check("scan", out)
+    (conflict,) = document["conflicts"]
+    assert (conflict["creator"]["name"], conflict["outcome"], conflict["fatal"]) == ("Both", "undecided", True)
+    assert [holder["name"] for holder in conflict["holders"]] == ["trtplugin-a 1.0", "trtplugin-b 1.0"]
+    assert document["complete"] is False
+
+
 def test_scan_against_an_index(cli, all_kinds, save_model, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     item = op("Foo", fields=[["axis", "int32", 1]])

@@ -1,8 +1,8 @@
 import pytest
 from catalogues import op, release, serve
 
-from trtreg.errors import CatalogueError, IndexSettingError, ModelError, UnsupportedNodesError
-from trtreg.manifest import Creator, Field, Sdk
+from trtreg.errors import CatalogueError, IndexSettingError, ModelError, PreferenceError, UnsupportedNodesError
+from trtreg.manifest import Creator, CreatorKey, Field, Sdk
 
 
 def test_a_model_that_can_be_imported(cli, identity, model):
@@ -40,6 +40,42 @@ def test_a_native_name_is_told(cli, save_model):
 def test_a_model_without_plugin_nodes(cli, save_model):
     code, out, _ = cli("scan", save_model("y = Sigmoid (x)"))
     assert (code, len(out.splitlines())) == (0, 1)
+
+
+class TestConflicts:
+    @pytest.fixture(autouse=True)
+    def rivals(self, install, monkeypatch, site):
+        monkeypatch.syspath_prepend(site)
+        for name, other in (("a", "Aaa"), ("b", "Bbb")):
+            install(b"", [CreatorKey("Both", "1"), CreatorKey(other, "1")], f"trtplugin-{name}")
+
+    def test_packages_that_cannot_be_loaded_together(self, cli, save_model):
+        code, out, _ = cli("scan", save_model("a = Aaa (x) y = Bbb (a)"))
+        assert code == UnsupportedNodesError.exit_code
+        assert "\nConflicts:\n- trtplugin-a 1.0 (" in out
+        assert "both have Both 1: TensorRT takes a library whole or not at all, and trtplugin-a is needed for" in out
+
+    def test_a_choice_between_packages_is_told_with_how_to_make_it(self, cli, save_model, monkeypatch):
+        code, out, _ = cli("scan", save_model("y = Both (x)"))
+        assert code == 0
+        assert "\nIn several packages:\n- trtplugin-a 1.0 (" in out
+        assert "nothing says which, so trtplugin-a is taken; say who is to have it:" in out
+        monkeypatch.setenv("TRTREG_PREFER", "Both=trtplugin-b")
+        _, out, _ = cli("scan", save_model("y = Both (x)"))
+        assert "Both 1  1      provided  trtplugin-b 1.0" in out
+        assert "both have Both 1: TRTREG_PREFER prefers trtplugin-b for Both 1\n" in out
+
+    def test_an_op_that_is_left_to_tensorrt(self, cli, save_model, monkeypatch):
+        monkeypatch.setenv("TRTREG_PREFER", "Both=tensorrt")
+        code, out, _ = cli("scan", save_model("y = Both (x)"))
+        assert code == 0
+        assert "native  TRTREG_PREFER prefers tensorrt for Both 1: it is left to TensorRT's own plugin" in out
+
+    def test_a_preference_that_means_nothing(self, cli, save_model, monkeypatch):
+        monkeypatch.setenv("TRTREG_PREFER", "Both")
+        code, _, err = cli("scan", save_model("y = Both (x)"))
+        assert code == PreferenceError.exit_code
+        assert "TRTREG_PREFER is malformed" in err
 
 
 @pytest.mark.parametrize("content", [b"", b"no model"])

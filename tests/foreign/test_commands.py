@@ -127,6 +127,7 @@ def test_a_wrapped_library_is_a_plugin_package(cli, library, tmp_path):
     (plugin,) = discovery.discover([str(target)])
     assert (plugin.distribution, plugin.version, plugin.problem, plugin.added) == ("my-ops", "2.0", None, False)
     assert loader.load(plugin).creators == (KEY,)
+    assert (target / "my_ops-2.0.dist-info" / "sboms" / "trtreg.cdx.json").is_file()
 
 
 def test_a_wheel_is_the_same_each_time_and_takes_neighbours_in(cli, compile_library, compile_creators, tmp_path):

@@ -433,7 +433,8 @@ Installer.install_requirements = interrupted
     assert (pip_room.packages / "trtplugin_a" / "libplugin.so").read_bytes() == b"trtplugin-a 1.0"
 
 
-def test_where_nothing_can_be_put_back_it_says_what_there_is(pip_room, market):
+def test_what_cannot_be_uninstalled_goes_all_the_same(pip_room, market):
+    """As pip cannot uninstall what it has only half installed."""
     market.add("trtplugin-a", "1.0", "A", requires=["nowhere-to-be-had"])
     patch = """
 from trtreg.errors import InstallerError
@@ -445,8 +446,8 @@ Installer.uninstall = broken
     args = ("install", "trtplugin-a", "--index", market.url)
     done = pip_room.run("-c", IN_PROCESS.format(patch=patch), *args)
     assert done.returncode == errors.InstallerError.exit_code
-    assert "The plugins could not be put back as they were: trtplugin-a 1.0 is installed" in done.stderr
-    assert pip_room.installed == {"trtplugin-a": "1.0"}
+    assert "All plugins are as before: trtplugin-a is not installed" in done.stderr
+    assert (pip_room.installed, pip_room.leftovers) == ({}, set())
 
 
 def test_files_that_uv_links_from_its_cache_stay_whole(uv_room, market, tmp_path):

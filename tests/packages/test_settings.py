@@ -103,7 +103,7 @@ def test_what_anybody_on_the_way_can_change(url, exposed):
         ("index = 3", "unexpected value in 'index': found integer 3"),
         ("[index]\nname = 'x'", "unexpected value in 'index': found table"),
         ("index = ['x']", r"unexpected value in 'index\[0\]'"),
-        ("[[indx]]", "unknown key 'indx': expected index or autoload; did you mean 'index'?"),
+        ("[[indx]]", "unknown key 'indx': expected index or autoload or prefer; did you mean 'index'?"),
         ("[[index]]\nname = 'x'", r"missing required key 'index\[0\].url'"),
         ("[[index]]\nurl = 'https://x/'", r"missing required key 'index\[0\].name'"),
         ("[[index]]\nname = 'x'\nurll = 'y'", r"unknown key 'index\[0\].urll'.*did you mean 'index\[0\].url'\?"),

@@ -150,12 +150,66 @@ def test_shape_inputs(face: Face) -> None:
         ([tensor(4, 7), tensor(4)], "no signature takes inputs of types (float16, float16)"),
         ([tensor(4, 0)], "dimension 1 of an output would be -1"),
         ([tensor(-1, 2)], "dimension 0 of tensor 0 is -1"),
+        ([tensor(2**21, 2**20)], "input 0 has more elements than any memory: [2097152, 1048576]"),
+        ([tensor(0, 2**62)], "input 0 has more elements than any memory"),
     ],
 )
 def test_inputs_that_do_not_fit(face: Face, inputs: list[TensorSpec], message: str) -> None:
     with pytest.raises(FaceError) as refusal:
         face.create("ProbeShapes").infer(inputs)
     assert message in str(refusal.value)
+
+
+def test_sizes_that_only_an_output_would_have(face: Face) -> None:
+    with pytest.raises(FaceError, match="output 1 has more elements than any memory"):
+        face.create("ProbeShapes").infer([tensor(4, 7)], [[2**30, 2**30]])
+
+
+def test_nulls_are_refused(face: Face) -> None:
+    table, plugin, size = face.table, face.create("ProbeShapes"), ctypes.c_uint64()
+    name, made = b"ProbeShapes", ctypes.c_void_p()
+    for status, words in (
+        (lambda: table.create(name, b"1", b"", None, 2, ctypes.byref(made)), b"a list of 2, which is null"),
+        (lambda: table.create(name, b"1", b"", None, -2, ctypes.byref(made)), b"a list of -2"),
+        (lambda: table.output_count(None), b"no plugin"),
+        (lambda: table.infer(None, None, 0, None, 0, None, 0, ctypes.byref(size)), b"no plugin"),
+        (lambda: table.infer(plugin._handle, None, 1, None, 0, None, 0, ctypes.byref(size)), b"a list of 1, which is"),
+        (lambda: table.infer(plugin._handle, None, 0, None, 3, None, 0, ctypes.byref(size)), b"a list of 3, which is"),
+        (lambda: table.enqueue(None, None, 0, None, 0, None, 0, None, None), b"no plugin"),
+        (lambda: table.enqueue(plugin._handle, None, 1, None, 0, None, 0, None, None), b"a list of 1, which is null"),
+    ):
+        assert status() == -1
+        assert words in table.last_error()
+    assert made.value is None
+    table.destroy(None)
+
+
+DIMENSIONS = """
+#include <trtreg/shape.h>
+extern "C" __attribute__((visibility("default"))) bool refuses(int operation) {
+  trtreg::Dim const most(INT64_MAX), least(INT64_MIN), two(2), minus_one(-1);
+  try {
+    switch (operation) {
+      case 0: most + two; break;
+      case 1: least - two; break;
+      case 2: most * two; break;
+      case 3: floor_div(least, minus_one); break;
+      case 4: ceil_div(least, minus_one); break;
+      case 5: floor_div(most, trtreg::Dim(0)); break;
+    }
+  } catch (trtreg::Error const&) {
+    return true;
+  }
+  return false;
+}
+"""
+
+
+def test_dimensions_do_not_overflow(compile_library: Callable[..., Path]) -> None:
+    library = ctypes.CDLL(str(compile_library(DIMENSIONS)))
+    library.refuses.restype = ctypes.c_bool
+    assert [library.refuses(operation) for operation in range(6)] == [True] * 6
+    assert not library.refuses(99)
 
 
 @pytest.mark.parametrize(

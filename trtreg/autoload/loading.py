@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from trtreg import discovery, flavour, loader
+from trtreg import compatibility, discovery, environment, flavour, load_plan, loader
 from trtreg.autoload import policy
 from trtreg.errors import IncompatiblePluginError, TrtregError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
     from trtreg.discovery import InstalledPlugin
+    from trtreg.environment import Environment
     from trtreg.flavour import InstalledTensorRT
 
 __all__ = ["load_plugins"]
@@ -38,13 +40,40 @@ def load_plugins(module: ModuleType) -> None:
     except Exception as error:  # noqa: BLE001 - the import must succeed
         _tell(f"no plugins for {module.__name__}: {_words(error)}")
         return
-    for plugin in installed:
-        if allowed.refusal(plugin.distribution) is None:
-            _load(plugin, tensorrt)
+    for plugin in _planned([p for p in installed if allowed.refusal(p.distribution) is None], installed, tensorrt):
+        _load(plugin, tensorrt)
     if allowed.allow_origin == policy.ALLOW:  # of the file's names, some may be of other environments
         for name in allowed.allow or ():
             if not any(discovery.same_name(name, plugin.distribution) for plugin in installed):
                 _tell(f"{policy.ALLOW} names {name}, which is not installed here")
+
+
+def _planned(
+    allowed: Sequence[InstalledPlugin], installed: Sequence[InstalledPlugin], tensorrt: InstalledTensorRT
+) -> Sequence[InstalledPlugin]:
+    """Those that can be loaded together; what is left out of them is told, unless that was asked for."""
+    from trtreg import _holders, preferences
+
+    try:
+        here = environment.read(tensorrt)
+        fitting = [plugin for plugin in allowed if _fits(plugin, here)]
+        wishes, keys = preferences.read(), load_plan.all_creators(fitting)
+        registered = _holders.owned_later(tensorrt, keys, wishes) | _holders.registered(tensorrt, keys, installed)
+        plan = load_plan.make(fitting, registered=registered, preferences=wishes)
+    except Exception as error:  # noqa: BLE001 - the import must succeed
+        _tell(f"no plan for {tensorrt.flavour.module}, so each plugin is loaded as it comes: {_words(error)}")
+        return allowed
+    for plugin in plan.left_out:
+        reasons = [
+            str(one) for one in plan.problems if plugin.distribution in {holder.package for holder in one.holders}
+        ]
+        if reasons:
+            _tell(f"{_named(plugin)} is not loaded into {tensorrt.flavour.module}: {'; '.join(reasons)}")
+    for collision in plan.collisions:
+        if not collision.fatal:
+            _log.info("trtreg autoload: %s", collision)
+    # Those that do not fit go on: the loader says why.
+    return [plugin for plugin in allowed if plugin not in plan.left_out]
 
 
 def _tensorrt(module: ModuleType) -> InstalledTensorRT:
@@ -61,13 +90,23 @@ def _load(plugin: InstalledPlugin, tensorrt: InstalledTensorRT) -> None:
         loader.load(plugin, tensorrt=tensorrt)
     except Exception as error:  # noqa: BLE001 - the import must succeed
         text = (
-            f"{plugin.distribution} {plugin.version} is not loaded into {tensorrt.flavour.module}: {_words(error)}"
+            f"{_named(plugin)} is not loaded into {tensorrt.flavour.module}: {_words(error)}"
             f" ({policy.DENY}={plugin.distribution} leaves it out)"
         )
         if _is_for_others(error):
             _log.info("trtreg autoload: %s", text)
         else:
             _tell(text)
+
+
+def _named(plugin: InstalledPlugin) -> str:
+    return f"{plugin.distribution} {plugin.version}"
+
+
+def _fits(plugin: InstalledPlugin, here: Environment) -> bool:
+    if plugin.manifest is None or plugin.problem is not None:
+        return False
+    return isinstance(compatibility.judge(plugin.manifest, here), compatibility.Compatible)
 
 
 def _is_for_others(error: Exception) -> bool:

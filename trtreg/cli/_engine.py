@@ -20,7 +20,7 @@ __all__ = ["show"]
 
 def show(name: str, *, as_json: bool) -> None:
     """Print what the lock of an engine tells, what does not go with this machine, and what the engine carries."""
-    from trtreg import discovery, embedded, engine_lock, environment, runtime
+    from trtreg import discovery, embedded, engine_lock, engine_plugins, environment, runtime
 
     plan = runtime.read_plan(Path(name))
     installed, here = discovery.discover(), environment.read()
@@ -30,7 +30,7 @@ def show(name: str, *, as_json: bool) -> None:
         (one.sha256, one.size, next((p.distribution for p in installed if _is(p, one, plan)), None))
         for one in embedded.find(plan)
     ]
-    needed = runtime.needed_plugins(lock, plan, installed, here)
+    needed = engine_plugins.needed_plugins(lock, plan, installed, here)
     document: dict[str, Any] = {
         "schema": 1,
         "engine": {"path": name, "sha256": sha256(plan).hexdigest(), "size": len(plan)},

@@ -67,8 +67,9 @@ def examine() -> Examination:
         *_packages(chosen, problems),
         Fact(key="nvcc", name="nvcc", value=_nvcc()),
         *_verdicts(judged, problems),
+        *_clashes(judged, chosen, problems),
+        *_trust(judged, problems),
     ]
-    problems += _clashes(judged)
     return Examination(facts=tuple(facts), problems=tuple(problems), plugins=judged)
 
 
@@ -164,15 +165,55 @@ def _verdicts(judged: Iterable[Judged], problems: list[Problem]) -> Iterator[Fac
             problems.append(Problem(text=text, remedy=reason.remedy))
 
 
-def _clashes(judged: Sequence[Judged]) -> Iterator[Problem]:
-    """Two packages with one creator cannot be loaded together."""
-    owners: dict[object, list[str]] = {}
+def _clashes(judged: Sequence[Judged], chosen: InstalledTensorRT | None, problems: list[Problem]) -> Iterator[Fact]:
+    """Creators that several packages have, or TensorRT too: who is to have each, or that nothing says so."""
+    from trtreg import _holders, load_plan, preferences
+
+    try:
+        wishes = preferences.read()
+    except TrtregError as e:
+        problems.append(_problem(e))
+        wishes = preferences.Preferences()
+    plugins = [one.plugin for one in judged if one.fits or chosen is None]
+    keys, registered = load_plan.all_creators(plugins), {}
+    if chosen is not None and keys:
+        _holders.register_own(chosen)
+        registered = _holders.registered(chosen, keys, plugins)
+    for collision in load_plan.make(plugins, registered=registered, preferences=wishes).collisions:
+        if collision.fatal:
+            problems.append(Problem(text=collision.told, remedy=collision.remedy or None))
+        else:
+            yield Fact(key=f"conflict:{collision.key}", name=str(collision.key), value=collision.why)
+    every = [one.plugin for one in judged]
+    names = [plugin.distribution for plugin in every]
+    for name, near in wishes.unknown(load_plan.all_creators(every), names).items():
+        text = f"{wishes.origin} prefers {wishes.winners[name]} for {name}, and no installed plugin is meant by that"
+        remedy = f"did you mean {' or '.join(near)}?" if near else "see `trtreg list`"
+        problems.append(Problem(text=text, remedy=remedy))
+
+
+def _trust(judged: Sequence[Judged], problems: list[Problem]) -> Iterator[Fact]:
+    """The policy, what trials have cost, and the installed plugins whose trial ended badly."""
+    from trtreg.trust import policy, verdicts
+
+    try:
+        rules = policy.read()
+    except TrtregError as e:
+        problems.append(_problem(e))
+    else:
+        origins = ", ".join(dict.fromkeys(rules.origins.values())) or "the default"
+        yield Fact(key="policy", name="policy", value=f"mode {rules.mode}, trial {rules.trial}, from {origins}")
+    known = verdicts.read_all()
+    seconds = sum(verdict.seconds for verdict in known)
+    value = f"{len(known)} kept, {sum(not verdict.passed for verdict in known)} bad, {seconds:.1f} s in all"
+    yield Fact(key="trials", name="trials", value=value)
     for one in judged:
-        for creator in one.plugin.manifest.library.creators if one.plugin.manifest else ():
-            owners.setdefault(creator.key, []).append(one.plugin.distribution)
-    for key, names in owners.items():
-        if len(names) > 1:
-            yield Problem(text=f"{' and '.join(names)} both have {key}", remedy=f"run: pip uninstall {names[-1]}")
+        manifest = one.plugin.manifest
+        for verdict in known:
+            if manifest and verdict.sha256 == manifest.library.sha256 and not verdict.passed:
+                name = one.plugin.distribution
+                text = f"{name} is in quarantine for {verdict.flavour} {verdict.tensorrt}: {verdict.reason}"
+                problems.append(Problem(text=text, remedy=f"get another build, or run: trtreg quarantine clear {name}"))
 
 
 def _problem(error: TrtregError) -> Problem:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.manifest import CreatorKey
+    from trtreg.packages.attestations import Publisher
     from trtreg.packages.catalogue import Catalogues
     from trtreg.packages.release import Release
     from trtreg.packages.resolve import Choice, Kept, PassedOver, Plan, Target, Wanted
     from trtreg.packages.wheels import Fetched, Wheel
     from trtreg.scan import ScanReport
+    from trtreg.trust.policy import Policy
 
 __all__ = [
     "Indexes",
@@ -26,6 +28,8 @@ __all__ = [
     "add_choice_options",
     "add_model_options",
     "add_output_options",
+    "attested",
+    "attester",
     "carry_out",
     "chosen",
     "facts",
@@ -192,6 +196,7 @@ def action(  # the keys are those of the schema
         "index": None,
         "because": [],
         "notes": [],
+        "attested_by": [],
         "passed_over": [],
     }
 
@@ -201,19 +206,41 @@ def carry_out(
 ) -> Outcome:
     """Fetch, check and install the wheels, unless it is a dry run."""
     from trtreg import discovery
-    from trtreg.packages import install, installer
+    from trtreg.packages import admission, install, installer
+    from trtreg.trust import policy as policies
 
     wanted = [*wheels]
     if not wanted:
         return Outcome(actions=actions, dry_run=arguments.dry_run)
+    policy = policies.read()
+    admission.require(wanted, policy)
     found = installer.find()
     found.check_environment()
     if arguments.dry_run:
         return Outcome(actions=actions, dry_run=True, installer=found.name)
+    attested(actions, wanted, policy, offline=arguments.offline)
     fetched = fetch(wanted, offline=arguments.offline)
+    admission.require_libraries(fetched, policy)
     install.check(fetched, target.environment, discovery.discover())
     further = install.apply(fetched, found, on_step=_terminal.print_line)
     return Outcome(actions=actions, dry_run=False, installer=found.name, requirements=[*further])
+
+
+def attested(
+    actions: Iterable[dict[str, Any]], wheels: Iterable[Wheel], policy: Policy, *, offline: bool
+) -> dict[str, tuple[Publisher, ...]]:
+    """Verify what is offered in attestations, and put the publishers into the actions; gives them by file name."""
+    from dataclasses import asdict
+
+    from trtreg.packages import admission
+
+    def on_note(text: str) -> None:
+        _terminal.print_line(f"trtreg: note: {text}")
+
+    publishers = admission.attested(wheels, policy, offline=offline, on_note=on_note)
+    for one in actions:
+        one["attested_by"] = [asdict(publisher) for publisher in publishers.get(one["file"], ())]
+    return publishers
 
 
 def fetch(wanted: Iterable[Wheel], *, offline: bool) -> list[Fetched]:
@@ -257,6 +284,13 @@ def _passed(passed: PassedOver) -> dict[str, Any]:
     return {"version": passed.version, "file": passed.file, "reasons": reasons}
 
 
+def attester(publisher: dict[str, Any]) -> str:
+    """A publisher of an action in one line."""
+    from trtreg.packages.attestations import Publisher
+
+    return str(Publisher(**publisher))
+
+
 _PAST = {
     "install": "installed",
     "upgrade": "upgraded",
@@ -276,6 +310,8 @@ def _print_action(action: dict[str, Any], *, dry_run: bool) -> None:
     because = f" ({'; '.join(reasons)})" if reasons else ""
     name = f"{action['package']} {action['version']}"
     print(f"{_terminal.good(name) if kind != 'keep' else name} {done}{origin}{before}{because}")
+    for publisher in action["attested_by"]:
+        print(f"  attested by {attester(publisher)}")
     for note in action["notes"]:
         print(f"  note: {note}")
     for passed in action["passed_over"]:

@@ -9,6 +9,7 @@ from trtreg import __version__, errors
 from trtreg.cli import (
     add,
     autoload,
+    check,
     completion,
     doctor,
     flags,
@@ -18,6 +19,7 @@ from trtreg.cli import (
     list,  # noqa: A004 - a command's name
     lock,
     onnx2trt,
+    quarantine,
     run,
     scan,
     search,
@@ -47,6 +49,8 @@ _COMMANDS = (
     run,
     flags,
     upgrade_check,
+    check,
+    quarantine,
     index,
     doctor,
     completion,

@@ -43,6 +43,11 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
         help="leave the wheels where they are, and link to URL/FILE; without core metadata. Kept for later builds",
     )
     build.add_argument("--config", metavar="FILE", help="TOML with the page's title and sizes. Kept for later builds")
+    build.add_argument(
+        "--trusted-root",
+        metavar="FILE",
+        help="verify attestations by these keys instead of the public Sigstore's",
+    )
     build.add_argument("--anew", action="store_true", help="make every page anew, as after a failed check")
     check = _add(actions, "check", _check, "verify every file of the site")
     check.add_argument("--quick", action="store_true", help="compare the sizes of wheels, not their hashes")
@@ -140,7 +145,8 @@ def _publisher(arguments: argparse.Namespace) -> Publisher:
     from trtreg.index import Publisher, page_config
 
     config = page_config.read(arguments.config) if getattr(arguments, "config", None) else None
-    return Publisher(arguments.site, config=config, on_progress=_on_progress(arguments))
+    trusted_root = getattr(arguments, "trusted_root", None)
+    return Publisher(arguments.site, config=config, trusted_root=trusted_root, on_progress=_on_progress(arguments))
 
 
 def _on_progress(arguments: argparse.Namespace) -> OnProgress | None:
@@ -164,6 +170,7 @@ def _print(arguments: argparse.Namespace, report: Report, problems: Sequence[Pro
                 "site": os.path.abspath(arguments.site),  # noqa: PTH100 - a link to the site stays one
                 "added": report.added,
                 "removed": report.removed,
+                "attested": report.attested,
                 "unchanged": report.unchanged,
                 "refused": [one._asdict() for one in report.refused],
                 "projects": report.projects,
@@ -197,6 +204,8 @@ def _print_text(arguments: argparse.Namespace, report: Report, problems: Sequenc
             print(f"{sign} {file}")
         if len(files) > _SHOWN:
             print(f"{sign} and {len(files) - _SHOWN} more")
+    if report.attested:
+        print(f"Attestations verified and offered: {len(report.attested)}")
     for path, reason in report.refused:
         _terminal.print_line(f"{_plain(path)} is refused: {_plain(reason)}")
     for path, problem in problems:

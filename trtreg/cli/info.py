@@ -77,6 +77,7 @@ def _lines(one: Judged) -> Iterator[str]:
         wanted = ", ".join(f"{name} {versions}".rstrip() for name, versions in sorted(plugin.manifest.tensorrt.items()))
         yield f"  TensorRT  {wanted}"
         yield from _library(plugin.manifest.library, str(plugin.library_path))
+        yield from _trials(plugin.manifest.library)
     if one.fits:
         yield f"  fits      {_terminal.good(one.verdict)}"
     elif plugin.problem is not None:
@@ -97,6 +98,15 @@ def _library(library: Library, path: str) -> Iterator[str]:
     yield f"  GPU code  {code}" + (f", CUDA {library.cuda}" if library.cuda else "")
     needed = ", ".join(library.needed) or "no libraries"
     yield f"  needs     {library.machine}, glibc {library.glibc or 'any'}, {needed}"
+
+
+def _trials(library: Library) -> Iterator[str]:
+    from trtreg.trust import verdicts
+
+    for verdict in verdicts.read_all():
+        if verdict.sha256 == library.sha256:
+            end = _terminal.bad(verdict.reason) if verdict.reason else _terminal.good("passed")
+            yield f"  trial     {end}, {verdict.flavour} {verdict.tensorrt}, {verdict.seconds:.1f} s"
 
 
 def _creator(creator: Creator) -> Iterator[str]:

@@ -34,6 +34,7 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Plan, fetch, install."""
+    from trtreg import preferences
     from trtreg.packages import resolve
     from trtreg.packages.wheels import Wheel
 
@@ -52,8 +53,9 @@ def execute(arguments: argparse.Namespace) -> int:
             upgrade=arguments.upgrade,
             pre=arguments.pre,
             similar=indexes.similar_projects,
+            preferences=preferences.read(),
         )
-    wheels = [Wheel.of(choice.release) for choice in plan.choices]
+        wheels = [Wheel.of(choice.release, indexes.site(choice.release.project)) for choice in plan.choices]
     outcome = _installation.carry_out(_installation.shown(plan), wheels, arguments, target)
     outcome.show(as_json=arguments.json)
     return 0

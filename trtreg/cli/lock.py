@@ -36,8 +36,10 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Plan, and write it down."""
-    from trtreg import output
-    from trtreg.packages import lock, resolve
+    from trtreg import output, preferences
+    from trtreg.packages import admission, lock, resolve
+    from trtreg.packages.wheels import Wheel
+    from trtreg.trust import policy as policies
 
     lock.check_name(arguments.output)
     output.check_writable(arguments.output)
@@ -58,22 +60,34 @@ def execute(arguments: argparse.Namespace) -> int:
             upgrade=arguments.upgrade,
             pre=arguments.pre,
             similar=indexes.similar_projects,
+            preferences=preferences.read(),
         )
         # An installed plugin stands in the lock as the release that it came from.
         pinned = resolve.resolve(
-            _pins(plan), releases=indexes.releases, installed=(), target=target, similar=indexes.similar_projects
+            _pins(plan),
+            releases=indexes.releases,
+            installed=(),
+            target=target,
+            similar=indexes.similar_projects,
+            preferences=preferences.read(),
         )
         releases = [choice.release for choice in pinned.choices]
         if not releases:
             raise LockFileError("There is nothing to lock", found="no plugin", remedy="name packages, or install some")
         sites = {release.project: site for release in releases if (site := indexes.site(release.project))}
-        lock.write(arguments.output, releases, target, sites)
-    if arguments.json:
+        wheels = [Wheel.of(release, sites.get(release.project)) for release in releases]
+        policy = policies.read()
+        admission.require(wheels, policy)
         packages = [_installation.chosen(choice) for choice in pinned.choices]
+        publishers = _installation.attested(packages, wheels, policy, offline=arguments.offline)
+        lock.write(arguments.output, releases, target, sites, publishers)
+    if arguments.json:
         _terminal.print_json({"schema": 1, "file": arguments.output, "packages": packages})
         return 0
-    for choice in pinned.choices:
+    for choice, package in zip(pinned.choices, packages, strict=True):
         print(f"{choice.release.project} {choice.release.version} from {choice.release.index}")
+        for publisher in package["attested_by"]:
+            print(f"  attested by {_installation.attester(publisher)}")
         for note in choice.notes:
             print(f"  note: {note}")
     print(f"wrote {arguments.output}")

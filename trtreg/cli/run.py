@@ -81,14 +81,14 @@ def _needed(file: str, installed: tuple[InstalledPlugin, ...]) -> tuple[Installe
     """The plugins that a model or an engine needs; what a model lacks is told, and left to the program."""
     from pathlib import Path
 
-    from trtreg import runtime, scan
+    from trtreg import engine_plugins, scan
     from trtreg.errors import ModelError
 
     try:
         with Path(file).open("rb") as opened:
             if opened.read(_MAGIC.stop)[_MAGIC] == b"trt":
                 opened.seek(0)
-                return runtime.plugins_in_plan(opened.read(), installed)
+                return engine_plugins.plugins_in_plan(opened.read(), installed)
     except OSError as e:
         raise ModelError(f"cannot read {file}", found=e.strerror) from e
     report = scan.scan(file, plugins=installed)

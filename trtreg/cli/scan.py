@@ -1,7 +1,8 @@
 """Say which nodes of an ONNX model need a plugin, which package has it, and what is missing.
 
 Installed packages come first; what they lack is looked up in the configured indexes, and only then is an index asked.
-Attributes of the nodes are compared with the fields of the plugin.
+Attributes of the nodes are compared with the fields of the plugin. Where several packages have what the model needs, or
+cannot be loaded together, that is told, and how to say which is preferred.
 
 Ends with the exit code of unsupported nodes if something is missing, or would be refused.
 
@@ -22,8 +23,9 @@ from trtreg.errors import IndexSettingError, TrtregError, UnsupportedNodesError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from trtreg.collision import Collision
     from trtreg.packages.catalogue import Catalogues, State
     from trtreg.packages.offers import Offer
     from trtreg.scan import PluginNode, ScanReport
@@ -95,6 +97,20 @@ def _print(report: ScanReport, indexes: Iterable[str]) -> None:
         print(f"\n{_terminal.bad('Attributes')}:")
         for fatal, line in faults:
             print(f"- {line}" if fatal else f"- warning: {line}")
+    _print_collisions(report.collisions)
+
+
+def _print_collisions(collisions: Sequence[Collision]) -> None:
+    conflicts = [one for one in collisions if one.fatal]
+    if conflicts:
+        print(f"\n{_terminal.bad('Conflicts')}:")
+        for one in conflicts:
+            print(f"- {one}")
+    if len(conflicts) < len(collisions):
+        print("\nIn several packages:")
+        for one in collisions:
+            if not one.fatal:
+                print(f"- {one}")
 
 
 def _grouped(nodes: Iterable[PluginNode]) -> list[list[PluginNode]]:
@@ -124,6 +140,19 @@ def _as_json(report: ScanReport, states: Iterable[State]) -> dict[str, Any]:
         "complete": report.complete,
         "plugins": [{"package": plugin.distribution, "version": plugin.version} for plugin in report.plugins],
         "indexes": _indexes.as_json(states),
+        "conflicts": [
+            {
+                "creator": one.key._asdict(),
+                "holders": [
+                    {"kind": holder.kind, "name": holder.name, "place": holder.place} for holder in one.holders
+                ],
+                "outcome": one.outcome,
+                "fatal": one.fatal,
+                "why": one.why,
+                "remedy": one.remedy or None,
+            }
+            for one in report.collisions
+        ],
         "nodes": [
             {
                 "name": node.name,

@@ -9,6 +9,7 @@ Examples:
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from trtreg.cli import _installation, _terminal
@@ -33,10 +34,14 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Fetch every wheel, compare with what is installed, install what differs."""
-    from trtreg.packages import install, installer, lock
+    from trtreg.packages import admission, install, installer, lock
+    from trtreg.trust import policy as policies
 
     wanted = lock.read(arguments.file)
+    policy = policies.read()
+    admission.require(wanted, policy)
     target, plugins = _installation.facts()
+    publishers = _installation.attested((), wanted, policy, offline=arguments.offline)
     fetched = _installation.fetch(wanted, offline=arguments.offline)
     locked = {wheel.project for wheel in wanted}
     others = (
@@ -44,8 +49,11 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.prune
         else []
     )
+    admission.require_libraries(fetched, policy)
     install.check(fetched, target.environment, plugins, others)
     actions, differing = _compare(fetched, plugins)
+    for action in actions:
+        action["attested_by"] = [asdict(publisher) for publisher in publishers.get(action["file"], ())]
     actions += [
         _installation.action("uninstall", plugin.distribution, plugin.version)
         for plugin in plugins

@@ -15,38 +15,75 @@ import ctypes
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trtreg import _elf, _library_file, flavour
-from trtreg.errors import NotAPluginError
+from trtreg.errors import LoadError, NotAPluginError
 from trtreg.foreign import linkage, native_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trtreg.flavour import InstalledTensorRT
 
-__all__ = ["open_library"]
+__all__ = ["open_library", "open_neighbours"]
+
+# Opened for the life of the process.
+_neighbours: Final[set[Path]] = set()
 
 
-def open_library(library: Path, tensorrt: InstalledTensorRT, init: str | None = None) -> ctypes.CDLL:
+def open_library(
+    library: Path,
+    tensorrt: InstalledTensorRT,
+    init: str | None = None,
+    *,
+    loadable: Path | None = None,
+    beside: Sequence[Path] = (),
+) -> ctypes.CDLL:
     """Open the library, all symbols bound, and call `init(logger, "")` if it is named; gives a handle to the library.
+
+    `loadable` is what is opened in the library's place, its own bytes in memory; `beside` see `open_neighbours`.
 
     Raises LoadError with the dynamic linker's words, MissingDependencyError, or NotAPluginError where there is no
     function `init`. What the function answers counts for nothing: the creators do, and the caller looks at them.
     """
-    from trtreg import _rtx_library_name
-
     flavour.load(tensorrt)
-    needed = [str(path) for path in (_resident(tensorrt), *_siblings(library), library) if path is not None]
+    file = loadable or library
+    needed = [_resident(tensorrt), *beside, *_siblings(library), file]
+    _open_together(library, [path for path in needed if path is not None], file)
     try:
-        name = f"libtrtreg-{library.stem}-{os.urandom(4).hex()}.so"
-        _rtx_library_name.open_image(_rtx_library_name.alias_library(name, needed, os.uname().machine))
         # Only a handle: it is open already.
-        handle = ctypes.CDLL(str(library), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        handle = ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as error:
-        raise _library_file.explain_refusal(library, (), owner=library.name, words=str(error)) from error
+        raise _refusal(library, file, error) from error
     if init is not None:
         _call(handle, library, init, tensorrt)
     return handle
+
+
+def open_neighbours(library: Path, beside: Sequence[Path]) -> None:
+    """Open what the library finds through its own folder: one that is opened from memory has none. Idempotent.
+
+    The dynamic linker then takes them by the names that they give themselves. Raises LoadError with its words.
+    """
+    fresh = [path for path in beside if path not in _neighbours]
+    if fresh:
+        _open_together(library, fresh, library)
+        _neighbours.update(fresh)
+
+
+def _open_together(library: Path, needed: Sequence[Path], file: Path) -> None:
+    from trtreg import _rtx_library_name
+
+    name = f"libtrtreg-{library.stem}-{os.urandom(4).hex()}.so"
+    try:
+        _rtx_library_name.open_image(_rtx_library_name.alias_library(name, [*map(str, needed)], os.uname().machine))
+    except OSError as error:
+        raise _refusal(library, file, error) from error
+
+
+def _refusal(library: Path, file: Path, error: OSError) -> LoadError:
+    return _library_file.explain_refusal(library, (), owner=library.name, words=str(error), loadable=file)
 
 
 def _resident(tensorrt: InstalledTensorRT) -> Path | None:

@@ -58,7 +58,7 @@ def wrap(
         WrongTensorRTError, NotAPluginError, LoadError, ExaminationError: see `examine`.
         LibraryNameError, SettingError, ManifestError: see `describe`.
     """
-    from trtreg.sdk import repair
+    from trtreg.sdk import repair, sbom
 
     examination = examining.examine(library, init=init, tensorrt=chosen)
     described = describing.describe(examination, name=name, version=version, summary=summary, tensorrt=tensorrt)
@@ -80,7 +80,7 @@ def wrap(
         else:
             made = raw.with_tag(repair.manylinux_tag(_floor(described), machine))
         made = made.with_files({f"{package}/{manifest.FILE_NAME}": manifest.to_json(described).encode()})
-        return _write(made, output), described
+        return _write(sbom.with_sbom(made, described, parts=None, tools=[sbom.own_tool()]), output), described
 
 
 def _wheel(library: Path, described: manifest.Manifest, package: str) -> Wheel:

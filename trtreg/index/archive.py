@@ -1,6 +1,6 @@
 """Zip files that nobody vouches for: what is judged before any byte of a member is used, and reads that are bounded.
 
-No member is ever extracted to disk. Only a few named members are read, each with a limit.
+Here no member goes to disk by its name. Only a few named members are read, each with a limit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _END64_LOCATOR = struct.Struct("<4sLQL")
 _LOCAL_HEADER: Final = 30
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]|^/|^[A-Za-z]:|(^|/)\.{1,2}(/|$)|//")
 _ENCRYPTED: Final = 0x1
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+_BROKEN: Final = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError),
+    OverflowError,  # an offset beyond all files
+)
 
 
 class Archive:
@@ -74,6 +77,15 @@ class Archive:
         except _BROKEN as error:
             raise Refusal(f"{name} cannot be unpacked: {error}") from error
 
+    def copy(self, name: str, target: BinaryIO) -> None:
+        """Unpack a member into an open file: no more than the size that was found to be in proportion."""
+        try:
+            with self._zip.open(self._members[name]) as member:
+                while chunk := member.read(_MEBI):
+                    target.write(chunk)
+        except _BROKEN as error:
+            raise Refusal(f"{name} cannot be unpacked: {error}") from error
+
 
 def _digest(member: IO[bytes]) -> str:
     digest = hashlib.sha256()
@@ -94,7 +106,8 @@ def _check_end(file: BinaryIO, size: int) -> None:
         raise Refusal("it is no sound zip file: something follows the end of its directory")
     locator = at - _END64_LOCATOR.size
     if locator >= 0 and tail[locator : locator + 4] == b"PK\x06\x07":
-        file.seek(_END64_LOCATOR.unpack_from(tail, locator)[2])
+        record_at = _END64_LOCATOR.unpack_from(tail, locator)[2]
+        file.seek(min(record_at, size))  # beyond the end there is none
         record = file.read(56)
         if len(record) != 56 or record[:4] != b"PK\x06\x06":  # noqa: PLR2004 - the record's size
             raise Refusal("it is no sound zip file: its ZIP64 directory is not where it says")

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trtreg.errors import NotPublishedError
-from trtreg.index import catalogue, pages, tree
+from trtreg.index import catalogue, pages, rendering, tree
 from trtreg.index.ledger import Ledger
-from trtreg.index.rendering import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,7 +48,7 @@ def check(
 
 
 def _check(root: Path, ledger: Ledger, *, quick: bool, on_progress: OnProgress | None) -> Iterator[Problem]:
-    links = pages.Links(ledger.setting("packages_url"))
+    links = rendering.links(ledger)
     if ledger.due_count() or (root / tree.STATE / "placing").exists():
         yield Problem(".", "a command was broken off; the next one finishes it: trtreg index build -o SITE")
     total = ledger.count()
@@ -57,7 +56,7 @@ def _check(root: Path, ledger: Ledger, *, quick: bool, on_progress: OnProgress |
     for project in ledger.all_projects():
         if links.has_metadata:
             yield from _files(root, project.name, project.wheels, quick=quick)
-        for name, data in render(project, links).items():
+        for name, data in rendering.render(project, links).items():
             yield from _same(root, f"simple/{project.name}/{name}", [data.decode("utf-8")])
         yield from _strange(root, f"simple/{project.name}", {"index.html", "index.json"})
         done += len(project.wheels)
@@ -82,7 +81,9 @@ def _files(root: Path, project: str, rows: list[Row], *, quick: bool) -> Iterato
         target = f"files/{project}/{row.file}"
         yield from _file(root, target, row.sha256, None if not quick else row.size)
         yield from _file(root, f"{target}.metadata", row.metadata_sha256, None)
-    yield from _strange(root, f"files/{project}", chain.from_iterable((r.file, f"{r.file}.metadata") for r in rows))
+        if row.provenance_sha256 is not None:
+            yield from _file(root, f"{target}.provenance", row.provenance_sha256, None)
+    yield from _strange(root, f"files/{project}", chain.from_iterable(map(tree.belonging, rows)))
 
 
 def _file(root: Path, target: str, sha256: str, size: int | None) -> Iterator[Problem]:

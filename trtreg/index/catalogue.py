@@ -89,11 +89,13 @@ def lines(project: Project, links: Links) -> list[str]:
 
 
 def _line(row: Row, url: str, status: str) -> str:
+    provenance = "" if row.provenance_sha256 is None else _encode(Links.provenance_from_catalogue(row))
+    offered = f'"provenance":{provenance},' if provenance else ""
     return (
         f'{{"project":"{row.project}","version":"{row.version}","file":"{row.file}","url":{_encode(url)},'
         f'"sha256":"{row.sha256}","size":{row.size},"uploaded":"{row.uploaded}",'
         f'"requires_python":{_encode(row.requires_python) if row.requires_python else "null"},'
-        f'"yanked":{"false" if row.yanked is None else _encode(row.yanked)},"status":"{status}",{row.entry}'
+        f'"yanked":{"false" if row.yanked is None else _encode(row.yanked)},"status":"{status}",{offered}{row.entry}'
     )
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from trtreg.index import wheels
     from trtreg.index.ledger import Ledger
 
-__all__ = ["Accepted", "Group", "Refused", "Scan", "judge", "judged"]
+__all__ = ["SUFFIX", "Accepted", "Group", "Refused", "Scan", "judge", "judged"]
+
+SUFFIX: Final = ".publish.attestation"
+"""What `pypi-attestations sign` and the action that publishes to PyPI put behind a wheel's name."""
 
 _BATCH: Final = 100  # wheels that go to a process at once,
 _BATCH_BYTES: Final = 64 << 20  # unless they are big
@@ -56,6 +59,8 @@ class Scan:
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
         self.total = 0
+        self.attested: list[str] = []
+        """Paths of wheels beside which an attestation lies."""
         self.refused: list[Refused] = []
 
     def sources(self) -> Iterator[Source]:
@@ -72,6 +77,8 @@ class Scan:
             except OSError as error:
                 self._refuse(folder, file, f"it cannot be read: {error.strerror}")
             else:
+                if os.path.lexists(whole + SUFFIX):
+                    self.attested.append(whole)
                 yield Source(folder, file, status.st_size, status.st_mtime_ns, status.st_ino)
 
     def _listed(self, folder: str) -> Iterator[Source]:
@@ -89,6 +96,8 @@ class Scan:
                             self._refuse(folder, entry.name, f"it cannot be read: {error.strerror}")
                         else:
                             yield Source(folder, entry.name, status.st_size, status.st_mtime_ns, status.st_ino)
+                    elif entry.name.endswith(f".whl{SUFFIX}"):
+                        self.attested.append(os.path.join(folder, entry.name.removesuffix(SUFFIX)))
         finally:
             os.close(descriptor)
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger", "Project", "Row", "Source"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2  # 1 had no provenance
 _ASK_AT_ONCE: Final = 900  # parameters of a query; SQLite takes 999 or more
 _SCHEMA: Final = """
 CREATE TABLE wheels (
     project TEXT NOT NULL, file TEXT NOT NULL, identity TEXT NOT NULL UNIQUE, version TEXT NOT NULL,
     size INTEGER NOT NULL, sha256 TEXT NOT NULL, metadata_sha256 TEXT NOT NULL, requires_python TEXT NOT NULL,
-    uploaded TEXT NOT NULL, yanked TEXT, entry TEXT,
+    uploaded TEXT NOT NULL, yanked TEXT, entry TEXT, provenance_sha256 TEXT,
     PRIMARY KEY (project, file)
 ) WITHOUT ROWID;
 CREATE TABLE projects (name TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
@@ -38,11 +38,23 @@ CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 CREATE TABLE due (project TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE doomed (project TEXT NOT NULL, file TEXT NOT NULL, PRIMARY KEY (project, file)) WITHOUT ROWID;
 """
-_ROW: Final = "project, file, version, size, sha256, metadata_sha256, requires_python, uploaded, yanked, entry"
+_ROW: Final = (
+    "project, file, version, size, sha256, metadata_sha256, requires_python, uploaded, yanked, entry, provenance_sha256"
+)
+_MARKS: Final = ",".join(12 * "?")  # of a row and its identity
+_MIGRATION: Final = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE wheels ADD COLUMN provenance_sha256 TEXT;
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
 
 
 class Row(NamedTuple):
-    """A published wheel. `yanked` is the reason, None where it is not; `entry` its part of the catalogue, if any."""
+    """A published wheel. `yanked` is the reason, None where it is not; `entry` its part of the catalogue, if any.
+
+    `provenance_sha256` is the hash of its provenance object, None where it has none.
+    """
 
     project: str
     file: str
@@ -54,6 +66,7 @@ class Row(NamedTuple):
     uploaded: str
     yanked: str | None
     entry: str | None
+    provenance_sha256: str | None = None
 
 
 class Project(NamedTuple):
@@ -86,6 +99,8 @@ class Ledger:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
+            elif version == 1:
+                self._db.executescript(_MIGRATION)
             elif version != _FORMAT:
                 raise LedgerError(
                     f"{path} has another format",
@@ -166,7 +181,7 @@ class Ledger:
         """Add wheels: the columns of a Row, and the identity; their projects become due. `added` names them."""
         rows = list(rows)
         self._db.executemany(
-            f"INSERT INTO wheels ({_ROW}, identity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO wheels ({_ROW}, identity) VALUES ({_MARKS})",  # noqa: S608
             rows,
         )
         self._db.execute("CREATE TEMP TABLE IF NOT EXISTS added (file)")
@@ -202,6 +217,24 @@ class Ledger:
         rows = [(reason, project, file) for file in files]
         self._db.executemany("UPDATE wheels SET yanked = ? WHERE project = ? AND file = ?", rows)
         self.owe([project])
+
+    def unattested(self, project: str, file: str) -> str | None:
+        """The SHA-256 of a published wheel that has no provenance object; None where there is no such wheel."""
+        query = "SELECT sha256 FROM wheels WHERE project = ? AND file = ? AND provenance_sha256 IS NULL"
+        row = self._db.execute(query, (project, file)).fetchone()
+        return row and str(row[0])
+
+    def attest(self, project: str, file: str, provenance_sha256: str) -> None:
+        """Note that a wheel has a provenance object now."""
+        row = (provenance_sha256, project, file)
+        self._db.execute("UPDATE wheels SET provenance_sha256 = ? WHERE project = ? AND file = ?", row)
+        self.owe([project])
+
+    def owe_attested(self) -> None:
+        """Note that the pages of all projects with a provenance object are due."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO due SELECT DISTINCT project FROM wheels WHERE provenance_sha256 IS NOT NULL"
+        )
 
     def remove(self, project: str, files: Iterable[str]) -> None:
         """Take files out; they are doomed once no page shows them."""

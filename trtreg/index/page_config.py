@@ -21,7 +21,11 @@ _KEYS: Final = ("title", "description", "url", "plain-rows", "rows", "releases")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageConfig:
-    """The choices. `url` is where the site is served, if that is known: install lines in a copy on a disk name it."""
+    """The choices.
+
+    `url` is where the site is served, if that is known: install lines in a copy on a disk name it, and the pages of
+    installers link to attestations by it.
+    """
 
     title: str = "TensorRT plugins"
     description: str = "A plugin is a wheel: installing it is enough."

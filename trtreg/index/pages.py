@@ -1,6 +1,7 @@
 """The pages that installers read, as text: pure functions of the ledger's rows.
 
-https://packaging.python.org/specifications/simple-repository-api/ with PEP 503, 592, 629, 658, 691, 700, 714 and 792.
+https://packaging.python.org/specifications/simple-repository-api/ with PEP 503, 592, 629, 658, 691, 700, 714, 740 and
+792.
 The pages are plain enough for format strings; everything that comes from a wheel is escaped.
 """
 
@@ -28,9 +29,11 @@ _encode = json.encoder.encode_basestring_ascii
 class Links:
     """Where the wheels are: beside the pages, with their metadata, or at a URL where nothing but wheels is known."""
 
-    def __init__(self, packages_url: str = "") -> None:
+    def __init__(self, packages_url: str = "", site_url: str = "") -> None:
         self._url = packages_url and escape(packages_url.rstrip("/") + "/")
         self.has_metadata = not packages_url
+        # Of all links that pages have only these must be whole, and lead to a secure origin: PEP 740.
+        self._site = escape(site_url.rstrip("/") + "/") if site_url.startswith("https://") else ""
 
     def from_page(self, row: Row) -> str:
         """The link from a project's page."""
@@ -39,6 +42,17 @@ class Links:
     def from_catalogue(self, row: Row) -> str:
         """The link from the catalogue."""
         return f"{self._url}{_quote(row.file)}" if self._url else f"files/{row.project}/{_quote(row.file)}"
+
+    def provenance(self, row: Row) -> str:
+        """The whole URL of a wheel's provenance object; empty where it has none, or the site's URL is not known."""
+        if row.provenance_sha256 is None or not self._site:
+            return ""
+        return f"{self._site}files/{row.project}/{_quote(row.file)}.provenance"
+
+    @staticmethod
+    def provenance_from_catalogue(row: Row) -> str:
+        """The link to it from the catalogue."""
+        return f"files/{row.project}/{_quote(row.file)}.provenance"
 
 
 def sort(rows: list[Row]) -> None:
@@ -100,16 +114,21 @@ def _anchor(row: Row, links: Links) -> str:
     python = f' data-requires-python="{_escape(row.requires_python)}"' if row.requires_python else ""
     metadata = f' data-core-metadata="sha256={row.metadata_sha256}"' if links.has_metadata else ""
     yanked = f' data-yanked="{escape(row.yanked)}"' if row.yanked is not None else ""
-    return f'<a href="{links.from_page(row)}#sha256={row.sha256}"{python}{metadata}{yanked}>{row.file}</a><br>\n'
+    whole = links.provenance(row)
+    provenance = f' data-provenance="{whole}"' if whole else ""
+    marks = f"{python}{metadata}{provenance}{yanked}"
+    return f'<a href="{links.from_page(row)}#sha256={row.sha256}"{marks}>{row.file}</a><br>\n'
 
 
 def _file(row: Row, links: Links) -> str:
     python = f'"requires-python":{_encode(row.requires_python)},' if row.requires_python else ""
     metadata = f'"core-metadata":{{"sha256":"{row.metadata_sha256}"}},' if links.has_metadata else ""
     yanked = "false" if row.yanked is None else _encode(row.yanked) if row.yanked else "true"
+    whole = links.provenance(row)
+    provenance = f'"provenance":{_encode(whole)},' if whole else ""
     return (
         f'{{"filename":"{row.file}","url":{_encode(links.from_page(row))},"hashes":{{"sha256":"{row.sha256}"}},'
-        f'{python}{metadata}"size":{row.size},"upload-time":"{row.uploaded}","yanked":{yanked}}}'
+        f'{python}{metadata}{provenance}"size":{row.size},"upload-time":"{row.uploaded}","yanked":{yanked}}}'
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     OnProgress = Callable[[str, int, int], None]
 
-__all__ = ["bring_up_to_date", "render"]
+__all__ = ["bring_up_to_date", "links", "render"]
 
 _TELL_EVERY: Final = 500  # projects
 
@@ -60,6 +60,11 @@ def bring_up_to_date(site: Path, ledger: Ledger, on_progress: OnProgress) -> tup
     return due, stage.count + 1
 
 
+def links(ledger: Ledger) -> pages.Links:
+    """Where the ledger says that things are."""
+    return pages.Links(ledger.setting("packages_url"), page_config.from_json(ledger.setting("page")).url)
+
+
 def render(project: Project, links: pages.Links) -> dict[str, bytes]:
     """Sort the project's wheels and make its pages; none where it has neither wheels nor a status."""
     if not project.wheels and project.status == "active":
@@ -75,15 +80,15 @@ def _stage_projects(
     ledger: Ledger, stage: tree.Stage, shown: page.Changes, gone: list[str], tell: Callable[[int], None]
 ) -> Iterator[tuple[str, list[str]]]:
     """Stage the pages that are due, and give each project's lines for the catalogue."""
-    links = pages.Links(ledger.setting("packages_url"))
+    where = links(ledger)
     done = 0
     for done, project in enumerate(ledger.due_projects(), 1):
-        made = render(project, links)
+        made = render(project, where)
         if made:
             stage.add_page(f"simple/{project.name}", made)
         else:
             gone.append(project.name)
-        lines = catalogue.lines(project, links)
+        lines = catalogue.lines(project, where)
         shown.add(project.name, lines)
         yield project.name, lines
         if not done % _TELL_EVERY:

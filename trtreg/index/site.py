@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trtreg.errors import IndexPublishError, NotPublishedError
-from trtreg.index import intake, page_config, pages, rendering, tree
+from trtreg.index import attested, intake, page_config, pages, rendering, tree
 from trtreg.index.ledger import Ledger, Row
 from trtreg.index.refusal import Refusal
 
@@ -41,11 +41,15 @@ _ADD_AT_ONCE: Final = 500
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What a command did: files that were added and removed, projects that changed, files of the site rewritten."""
+    """What a command did: files that were added and removed, projects that changed, files of the site rewritten.
+
+    `attested` are the files of which attestations are offered now, and were not before.
+    """
 
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    attested: list[str] = field(default_factory=list)
     unchanged: int = 0
     projects: int = 0
     written: int = 0
@@ -60,11 +64,13 @@ class Publisher:
         site: str | os.PathLike[str],
         *,
         config: PageConfig | None = None,
+        trusted_root: str | os.PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         self._site = Path(os.path.abspath(site))
         self._state = self._site / tree.STATE
         self._config = config
+        self._notary = attested.Notary(trusted_root)
         self._progress = on_progress or (lambda _phase, _done, _total: None)
 
     def build(
@@ -76,6 +82,10 @@ class Publisher:
         processes: int = 1,
     ) -> Report:
         """Add the wheels, or those in the folders, that are new. Nothing is ever taken away by this.
+
+        An attestation beside a wheel (WHEEL.publish.attestation) is verified and offered with it, also one that comes
+        later; a new wheel beside one that does not verify is refused. `trusted_root` holds the keys that it must come
+        from, where those are not the public Sigstore's.
 
         With `packages_url` wheels stay where they are and links lead there; it is kept for later builds. `anew` renders
         every page again. With `processes` above 1, many wheels are read by several processes.
@@ -92,6 +102,7 @@ class Publisher:
             self._keep_config(ledger)
             if count:
                 self._take(ledger, intake.judged(scan.groups(ledger), count, size, processes), count, report)
+            self._attest(ledger, sorted(scan.attested), report)
             report.refused += scan.refused
             ledger.commit()
             (self._state / _PLACING).unlink(missing_ok=True)
@@ -177,7 +188,10 @@ class Publisher:
         """Finish what an earlier command has begun: delete files that it put there, publish what it committed."""
         if (self._state / _PLACING).exists():
             report.recovered = True
-            names = ((project, [row.file for row in ledger.wheels(project)]) for project in ledger.projects())
+            names = (
+                (project, [name for row in ledger.wheels(project) for name in tree.belonging(row)])
+                for project in ledger.projects()
+            )
             tree.sweep(os.fspath(self._site), names)
             (self._state / _PLACING).unlink()
         if ledger.due_count():
@@ -189,8 +203,11 @@ class Publisher:
 
     def _keep_config(self, ledger: Ledger) -> None:
         if self._config and (kept := page_config.to_json(self._config)) != ledger.setting("page"):
+            before = page_config.from_json(ledger.setting("page"))
             ledger.set("page", kept)
             ledger.set("page_due", "yes")
+            if before.url != self._config.url:  # of which links to provenance objects are made
+                ledger.owe_attested()
 
     def _set_url(self, ledger: Ledger, packages_url: str | None) -> bool:
         before = ledger.setting("packages_url")
@@ -222,13 +239,16 @@ class Publisher:
                 path = os.path.join(one.same[0].folder, one.same[0].file)
                 try:
                     self._check_open(ledger, facts)
+                    provenance = None
                     if hosted:
-                        tree.place(os.fspath(self._site), path, facts)
+                        provenance = self._notary.provenance(path, facts.name.file, facts.sha256)
+                        tree.place(os.fspath(self._site), path, facts, provenance)
                 except Refusal as refusal:
                     report.refused.append(intake.Refused(path, str(refusal)))
                 else:
-                    rows.append(_row(facts))
+                    rows.append(_row(facts, provenance))
                     known += one.same
+                    report.attested += [facts.name.file] if provenance is not None else []
             if len(known) >= _ADD_AT_ONCE:
                 ledger.add(rows)
                 ledger.know(known)
@@ -239,6 +259,26 @@ class Publisher:
         report.added = ledger.added()  # only now, when no other process takes memory beside this list
         self._progress("reading wheels", count, count)
 
+    def _attest(self, ledger: Ledger, paths: Sequence[str], report: Report) -> None:
+        """Take the attestations that have come after their wheels."""
+        if not paths or ledger.setting("packages_url"):
+            return
+        from trtreg.index.wheels import parse_name
+
+        for path in paths:
+            try:
+                name = parse_name(os.path.basename(path))
+                published = ledger.unattested(name.project, name.file)
+                made = published and self._notary.provenance(path, name.file, published)
+            except Refusal as refusal:
+                report.refused.append(intake.Refused(path + intake.SUFFIX, str(refusal)))
+                continue
+            if made:
+                (self._state / _PLACING).touch()
+                tree.place_provenance(os.fspath(self._site), name.project, name.file, made)
+                ledger.attest(name.project, name.file, sha256(made).hexdigest())
+                report.attested.append(name.file)
+
     @staticmethod
     def _check_open(ledger: Ledger, facts: Facts) -> None:
         status, _ = ledger.status(facts.name.project)
@@ -246,7 +286,7 @@ class Publisher:
             raise Refusal(f"its project is {status}; first: trtreg index status {facts.name.project} active -o SITE")
 
 
-def _row(facts: Facts) -> tuple[str | int | None, ...]:
+def _row(facts: Facts, provenance: bytes | None) -> tuple[str | int | None, ...]:
     uploaded = datetime.fromtimestamp(facts.mtime_ns // 10**9, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     row = Row(
         project=facts.name.project,
@@ -259,6 +299,7 @@ def _row(facts: Facts) -> tuple[str | int | None, ...]:
         uploaded=uploaded,
         yanked=None,
         entry=facts.entry,
+        provenance_sha256=None if provenance is None else sha256(provenance).hexdigest(),
     )
     return (*row, facts.name.identity)
 

@@ -20,13 +20,16 @@ from trtreg.index.refusal import Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from trtreg.index.ledger import Row
     from trtreg.index.wheels import Facts
 
 __all__ = [
     "STATE",
     "Stage",
+    "belonging",
     "locked",
     "place",
+    "place_provenance",
     "remove_folder",
     "replace",
     "same_bytes",
@@ -170,8 +173,11 @@ def replace(new: Path, target: Path) -> None:
     _sync_file(os.fspath(target.parent))
 
 
-def place(site: str, path: str, facts: Facts) -> None:
-    """Put a wheel and its METADATA where pages will link to, as a link or a copy; Refusal if it changed meanwhile."""
+def place(site: str, path: str, facts: Facts, provenance: bytes | None = None) -> None:
+    """Put a wheel and what belongs to it where pages will link to: the wheel as a link or a copy.
+
+    Refusal if it changed meanwhile.
+    """
     folder = f"{site}/files/{facts.name.project}"
     target = f"{folder}/{facts.name.file}"
     if not os.path.isdir(folder):
@@ -182,6 +188,17 @@ def place(site: str, path: str, facts: Facts) -> None:
         raise Refusal("it was deleted while it was read") from error
     with open(f"{target}.metadata", "wb") as file:
         file.write(facts.metadata)
+    if provenance is not None:
+        place_provenance(site, facts.name.project, facts.name.file, provenance)
+    else:
+        with suppress(FileNotFoundError):  # of the same wheel, which was removed before
+            os.unlink(f"{target}.provenance")
+
+
+def place_provenance(site: str, project: str, file: str, provenance: bytes) -> None:
+    """Put the provenance object of a wheel beside it."""
+    with open(f"{site}/files/{project}/{file}.provenance", "wb") as target:
+        target.write(provenance)
 
 
 def _link(path: str, target: str, facts: Facts) -> None:
@@ -224,9 +241,9 @@ def _copy(path: str, target: str, facts: Facts) -> None:
 
 
 def unplace(site: str, project: str, file: str) -> None:
-    """Take a wheel and its METADATA away, and the folder with the last one."""
+    """Take a wheel and what belongs to it away, and the folder with the last one."""
     folder = f"{site}/files/{project}"
-    for name in (file, f"{file}.metadata"):
+    for name in (file, f"{file}.metadata", f"{file}.provenance"):
         with suppress(FileNotFoundError):
             os.unlink(f"{folder}/{name}")
     with suppress(OSError):
@@ -238,14 +255,19 @@ def remove_folder(path: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def belonging(row: Row) -> tuple[str, ...]:
+    """The names of a wheel and of the files that belong to it, in its project's folder."""
+    provenance = () if row.provenance_sha256 is None else (f"{row.file}.provenance",)
+    return (row.file, f"{row.file}.metadata", *provenance)
+
+
 def sweep(site: str, wanted: Iterable[tuple[str, Iterable[str]]]) -> None:
     """Delete what a build that was broken off has left below files/: all but the wanted files of each project."""
     known: set[str] = set()
     for project, files in wanted:
         known.add(project)
-        keep = {name for file in files for name in (file, f"{file}.metadata")}
         with suppress(FileNotFoundError):
-            for name in set(os.listdir(f"{site}/files/{project}")) - keep:
+            for name in set(os.listdir(f"{site}/files/{project}")) - set(files):
                 os.unlink(f"{site}/files/{project}/{name}")
     with suppress(FileNotFoundError):
         for project in set(os.listdir(f"{site}/files")) - known:

@@ -172,7 +172,10 @@ def _dist_info(names: Iterable[str], name: Name) -> str:
 def _check_record(archive: Archive, info: str) -> None:
     """Installers unpack what the directory lists; what RECORD does not list would be installed unseen."""
     text = archive.read(f"{info}/RECORD", _RECORD_LIMIT).decode("utf-8", "replace")
-    recorded = {row[0] for row in csv.reader(text.splitlines()) if row}
+    try:
+        recorded = {row[0] for row in csv.reader(text.splitlines()) if row}
+    except csv.Error as error:
+        raise Refusal(f"RECORD cannot be read: {error}") from error
     present = {member for member in archive.names if not member.endswith("/")}
     exempt = {f"{info}/{one}" for one in _UNRECORDED}
     for member in sorted(present - recorded - exempt):
@@ -186,6 +189,11 @@ def _manifest(archive: Archive, info: str, name: Name) -> Manifest | None:
 
     found = [member for member in archive.names if member.rpartition("/")[2] == FILE_NAME]
     if not found:
+        # A package without a plugin may be in an index; one that says it has a plugin, and has none, installs nowhere.
+        if packages := _entry_points(archive, info):
+            raise Refusal(
+                f"entry points of the group {ENTRY_POINT_GROUP} name {', '.join(packages)}, without a {FILE_NAME}"
+            )
         return None
     if len(found) > 1:
         raise Refusal(f"it has {len(found)} manifests: {', '.join(sorted(found))}")
@@ -246,5 +254,5 @@ def _version(text: str) -> tuple[str, str]:
 
     try:
         return str(Version(text)), canonicalize_version(text)
-    except InvalidVersion:
-        raise Refusal(f"{text!r} is no version (PEP 440)") from None
+    except (InvalidVersion, ValueError):  # ValueError: more digits than Python makes a number of
+        raise Refusal(f"{text[:100]!r} is no version (PEP 440)") from None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Store", "build"]
 
-FORMAT: Final = 1  # of the SQLite file: part of its name, so that versions of trtreg do not quarrel about it
+FORMAT: Final = 2  # of the SQLite file: part of its name, so that versions of trtreg do not quarrel about it
 _SCHEMA: Final = 1  # of catalogue.json
 _LONGEST_LINE: Final = 1 << 20
 _LARGEST_DOCUMENT: Final = 1 << 24
@@ -41,7 +41,7 @@ BEGIN;
 
 def build(source: BinaryIO, path: Path, *, base_url: str, meta: Mapping[str, str | None]) -> None:
     """Write the store of a catalogue.json to `path`; CatalogueError says what is wrong with the catalogue."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection, _explained():
+    with _explained(), closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(_TABLES)
         builder = _Builder(connection, base_url)
         for number, item in enumerate(_releases(source)):
@@ -57,7 +57,10 @@ class Store:
             # It is replaced, never changed: no locks are needed, nor a journal.
             self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
             self.close = finalize(self, self._connection.close)  # gives the file back
-            self.meta: dict[str, Any] = dict(self._connection.execute("SELECT key, value FROM meta"))
+            try:
+                self.meta: dict[str, Any] = dict(self._connection.execute("SELECT key, value FROM meta"))
+            except ValueError as e:  # text that is not UTF-8
+                raise sqlite3.DatabaseError(str(e)) from e
         if "releases" not in self.meta:
             self.close()
             raise CatalogueError(f"{path} is damaged", remedy="delete it")

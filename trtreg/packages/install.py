@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from trtreg import compatibility, discovery
+from trtreg import compatibility, discovery, preferences
 from trtreg.errors import IncompatiblePluginError, InstallerError, UnknownPluginError
 from trtreg.packages import _site, _transaction, conflicts
 
@@ -49,7 +49,8 @@ def check(
             if isinstance(verdict, compatibility.Incompatible):
                 raise IncompatiblePluginError(f"{name} does not fit this machine", reasons=verdict.reasons)
             registered.setdefault(name, []).extend(creator.key for creator in manifest.library.creators)
-    conflicts.refuse(registered, [p for p in installed if canonicalize_name(p.distribution) not in projects])
+    others = [p for p in installed if canonicalize_name(p.distribution) not in projects]
+    conflicts.refuse(registered, others, preferences.read())
 
 
 def apply(
@@ -65,11 +66,11 @@ def apply(
     _refuse_foreign(remove)
     _refuse_shadowed(fetched.wheel.project for fetched in wheels)
     names = [*(fetched.wheel.project for fetched in wheels), *map(canonicalize_name, remove)]
-    with _transaction.restored_on_failure(names, installer):
+    with _transaction.restored_on_failure(names, installer, [fetched.path for fetched in wheels]):
         if wheels:
             say(f"Installing {_listed(wheels)} with {installer.name}")
-            before = _site.plugin_versions()
-            force = any(_same(before.get(f.wheel.project), f.wheel.version) for f in wheels)
+            _clear_debris(wheels)
+            force = any(_same(_installed_version(f.wheel.project), f.wheel.version) for f in wheels)
             installer.install_wheels(wheels, force=force)
             _verify(wheels)
             further = _further(wheels)
@@ -99,6 +100,19 @@ def uninstall(names: Sequence[str], installer: Installer) -> None:
     _refuse_foreign(distributions)
     with _transaction.restored_on_failure([canonicalize_name(name) for name in distributions], installer):
         _uninstall(distributions, installer)
+
+
+def _clear_debris(wheels: Iterable[Fetched]) -> None:
+    try:
+        _site.clear_debris(fetched.wheel.project for fetched in wheels)
+    except OSError as e:
+        raise InstallerError("What a broken-off installation has left cannot be deleted", found=str(e)) from e
+
+
+def _installed_version(name: str) -> str | None:
+    """The version that an installer sees, though the package may be no plugin that works."""
+    found = _site.distribution(name)
+    return found.version if found is not None and _site.is_own(found) else None
 
 
 def _uninstall(names: Sequence[str], installer: Installer) -> None:

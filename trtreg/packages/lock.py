@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from trtreg._json_table import Table, UnexpectedJSONError
 from trtreg.errors import LockFileError, MissingExtraError
+from trtreg.packages.attestations import Publisher
+from trtreg.packages.settings import public
 from trtreg.packages.wheels import Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from trtreg.packages.release import Release
     from trtreg.packages.resolve import Target
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["check_name", "read", "render", "write"]
 
 _LARGEST: Final = 1 << 24
+# What the standard's module, URLs and paths raise for what is none.
+_UNSOUND: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, RuntimeError)
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -35,16 +40,29 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def write(
-    path: str | os.PathLike[str], releases: Iterable[Release], target: Target, sites: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    releases: Iterable[Release],
+    target: Target,
+    sites: Mapping[str, str] | None = None,
+    publishers: Mapping[str, Sequence[Publisher]] | None = None,
 ) -> None:
-    """Write the lock, whole or not at all; `sites` has the URL of the index of each project."""
+    """Write the lock, whole or not at all; `sites` has the URL of the index of each project.
+
+    `publishers` are those of each file whose attestations were verified: `sync` will take it from no other.
+    """
     from trtreg import output
 
     check_name(path)
-    output.write(path, render(releases, Path(path).parent, target, sites).encode())
+    output.write(path, render(releases, Path(path).parent, target, sites, publishers).encode())
 
 
-def render(releases: Iterable[Release], folder: Path, target: Target, sites: Mapping[str, str] | None = None) -> str:
+def render(
+    releases: Iterable[Release],
+    folder: Path,
+    target: Target,
+    sites: Mapping[str, str] | None = None,
+    publishers: Mapping[str, Sequence[Publisher]] | None = None,
+) -> str:
     """Make the text of a lock that will lie in `folder`; the same releases give the same text."""
     from packaging.markers import Marker
     from packaging.version import Version
@@ -56,7 +74,9 @@ def render(releases: Iterable[Release], folder: Path, target: Target, sites: Map
         environments=[Marker(f"sys_platform == '{sys.platform}' and platform_machine == '{here.machine}'")],
         created_by="trtreg",
         packages=[
-            _package(pylock, release, folder, (sites or {}).get(release.project))
+            _package(
+                pylock, release, folder, (sites or {}).get(release.project), (publishers or {}).get(release.file, ())
+            )
             for release in sorted(releases, key=lambda release: release.project)
         ],
         # For people: TensorRT is no part of the standard's environments. What is installed is judged anew each time.
@@ -80,15 +100,20 @@ def read(path: str | os.PathLike[str]) -> tuple[Wheel, ...]:
     except pylock.PylockSelectError as e:
         remedy = "make one for this environment with `trtreg lock`"
         raise LockFileError(f"{path} is for another environment", found=str(e), remedy=remedy) from e
-    wheels = (_wheel(path, package, source) for package, source in selected)
+    except _UNSOUND as e:
+        raise LockFileError(f"{path} breaks the standard of lock files", found=str(e)) from e
+    try:
+        wheels = [_wheel(path, package, source) for package, source in selected]
+    except _UNSOUND as e:  # no URL, no path, no file name of a wheel
+        raise LockFileError(f"{path} has a wheel that is none", found=str(e)) from e
     return tuple(sorted(wheels, key=lambda wheel: wheel.project))
 
 
-def _package(pylock: Any, release: Release, folder: Path, site: str | None) -> Any:
+def _package(
+    pylock: Any, release: Release, folder: Path, site: str | None, publishers: Sequence[Publisher]
+) -> Any:  # fmt: skip
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
-
-    from trtreg.packages.settings import public
 
     local = urlsplit(release.url).scheme == "file"
     place = {"path": _relative(release.url, folder)} if local else {"url": public(release.url)}
@@ -107,7 +132,16 @@ def _package(pylock: Any, release: Release, folder: Path, site: str | None) -> A
                 **place,
             )
         ],
+        attestation_identities=[publisher.to_json() for publisher in publishers] or None,
+        tool=_tool(release, folder) if publishers else None,
     )
+
+
+def _tool(release: Release, folder: Path) -> dict[str, Any]:
+    """Where the attestations are, for which the standard has no key: a URL, or a path from the lock."""
+    url = str(release.provenance)
+    place = _relative(url, folder) if urlsplit(url).scheme == "file" else public(url)
+    return {"trtreg": {"provenance": place}}
 
 
 def _relative(url: str, folder: Path) -> str:
@@ -137,7 +171,7 @@ def _wheel(path: str | os.PathLike[str], package: Any, source: Any) -> Wheel:
         raise LockFileError(f"{path}: {file} has no sha256", found=", ".join(source.hashes))
     url = source.url
     if source.path is not None:
-        url = (Path(path).resolve().parent / source.path).resolve().as_uri()
+        url = _from_path(path, source.path)
     if urlsplit(url).scheme not in {"http", "https", "file"}:
         raise LockFileError(f"{path}: {file} has no usable URL", found=repr(url), expected="https, http or file")
     return Wheel(
@@ -147,7 +181,31 @@ def _wheel(path: str | os.PathLike[str], package: Any, source: Any) -> Wheel:
         url=url,
         sha256=digest.lower(),
         size=source.size,
+        **_attested(path, package),
     )
+
+
+def _from_path(lock: str | os.PathLike[str], path: str) -> str:
+    return (Path(lock).resolve().parent / path).resolve().as_uri()
+
+
+def _attested(path: str | os.PathLike[str], package: Any) -> dict[str, Any]:
+    """Who must have published the wheel; other tools' locks do not say where that is attested, so nobody there."""
+    try:
+        tool = Table.root(package.tool or {}, "tool").optional_table("trtreg")
+        place = None if tool is None else tool.optional_string("provenance", r"[^\x00-\x1f]{1,2000}")
+        if place is None:
+            return {}
+        publishers = tuple(Publisher.parse(Table.root(one)) for one in package.attestation_identities or ())
+        url = place if "://" in place else _from_path(path, place)
+        scheme = urlsplit(url).scheme
+    except UnexpectedJSONError as e:
+        raise LockFileError(f"{path}: {package.name}: {e.message}", found=e.found, expected=e.expected) from None
+    except ValueError as e:
+        raise LockFileError(f"{path}: {package.name} has no usable provenance", found=str(e)) from None
+    if scheme not in {"http", "https", "file"}:
+        raise LockFileError(f"{path}: {package.name} has no usable provenance", found=repr(place))
+    return {"provenance": url, "publishers": publishers}
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OWN", "Release", "normalised"]
 
-OWN: Final = ("version", "file", "url", "sha256", "size", "uploaded", "yanked")
+OWN: Final = ("version", "file", "url", "sha256", "size", "uploaded", "yanked", "provenance")
 """Keys in which the wheels of a project differ; the others are mostly the same for all of them."""
 
 _FLAVOURS: Final = ("full", "lean", "rtx")
@@ -41,6 +41,8 @@ _FIELD_LENGTHS: Final = (3, 4)
 class Release:
     """One wheel of a project; `yanked` is False or the reason; `index` is the name of the index that lists it.
 
+    `provenance` is the URL of its attestations, where the index has some.
+
     A catalogue does not carry the defaults of fields: whether a node must have an attribute is not known from it.
     """
 
@@ -56,6 +58,7 @@ class Release:
     requires_python: str | None = None
     requires: tuple[str, ...] = ()
     yanked: str | Literal[False] = False
+    provenance: str | None = None
     status: str = "active"
     tensorrt: Mapping[str, str] = field(default_factory=dict)
     glibc: str | None = None
@@ -137,12 +140,17 @@ def _own(table: Table, base_url: str) -> dict[str, Any]:
     return {
         "version": version,
         "file": file,
-        "url": _url(table, base_url, file),
+        "url": _address(table, "url", base_url, file),
         "sha256": table.string("sha256", r"[0-9a-f]{64}"),
         "size": size,
         "uploaded": table.optional_string("uploaded", r"[0-9TZ:.+-]{1,40}"),
         "yanked": _yanked(table),
+        "provenance": _address(table, "provenance", base_url, file) if _has(table, "provenance") else None,
     }
+
+
+def _has(table: Table, key: str) -> bool:
+    return table.value(key, default=None) is not None
 
 
 def _parse(table: Table, own: dict[str, Any], index: str) -> Release:
@@ -173,10 +181,11 @@ def _yanked(table: Table) -> str | Literal[False]:
     return _UNPRINTABLE.sub(" ", value).strip()[:500]
 
 
-def _url(table: Table, base_url: str, file: str) -> str:
-    """Where the wheel lies: relative to the catalogue, or anywhere that its index may send a reader to."""
-    text = table.string("url", r"[!-\[\]-~]{1,2000}")  # ASCII, and no backslash
-    if _PLAIN.fullmatch(text) and text.rpartition("/")[2] == file and "?" not in base_url:
+def _address(table: Table, key: str, base_url: str, file: str) -> str:
+    """Where the wheel lies, or what belongs to it: relative to the catalogue, or where its index may send a reader."""
+    text = table.string(key, r"[!-\[\]-~]{1,2000}")  # ASCII, and no backslash
+    name = file if key == "url" else f"{file}.{key}"
+    if _PLAIN.fullmatch(text) and text.rpartition("/")[2] == name and "?" not in base_url:
         return f"{base_url.rpartition('/')[0]}/{text}"
     try:
         url = urljoin(base_url, text)
@@ -186,9 +195,9 @@ def _url(table: Table, base_url: str, file: str) -> str:
         inside = False
     if not inside:
         expected = f"a URL that an index at {urlsplit(base_url).scheme}: may give"
-        raise table.unexpected("url", found=repr(text), expected=expected)
-    if unquote(parts.path).rpartition("/")[2] != file:
-        raise table.unexpected("url", found=repr(text), expected=f"a URL that ends in {file}")
+        raise table.unexpected(key, found=repr(text), expected=expected)
+    if key == "url" and unquote(parts.path).rpartition("/")[2] != name:
+        raise table.unexpected(key, found=repr(text), expected=f"a URL that ends in {name}")
     return url
 
 

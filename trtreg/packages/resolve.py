@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trtreg.discovery import InstalledPlugin
     from trtreg.manifest import CreatorKey
     from trtreg.packages.release import Release
+    from trtreg.preferences import Preferences
 
 __all__ = [
     "Choice",
@@ -124,12 +125,13 @@ def resolve(
     upgrade: bool = False,
     pre: bool = False,
     similar: Similar | None = None,
+    preferences: Preferences | None = None,
 ) -> Plan:
     """Make the plan.
 
     A plugin that is installed and does what is wanted is kept, unless `upgrade` finds something newer; `pre` allows
     pre-releases. Requirements of the chosen releases on other plugins are followed, without going back to an older
-    release where they cannot be met.
+    release where they cannot be met. Two packages may have a creator that `preferences` give to one of them.
     """
     present = _Installed(installed, target)
     asked: dict[str, Wanted] = {}
@@ -152,7 +154,8 @@ def resolve(
         )
     chosen = {choice.release.project: choice.release for choice in choices}
     registered = {f"{name} {r.version}": [creator.key for creator in r.ops] for name, r in chosen.items()}
-    conflicts.refuse(registered, [p for name, group in present.plugins.items() if name not in chosen for p in group])
+    others = [p for name, group in present.plugins.items() if name not in chosen for p in group]
+    conflicts.refuse(registered, others, preferences)
     return Plan(choices=choices, kept=tuple(one for one in outcome if isinstance(one, Kept)))
 
 

@@ -9,7 +9,7 @@
 TRTREG_INDEX, URLs separated by spaces, replaces the file's; `--index` replaces both. The order matters: the first
 index that has a project owns its name, and no release of that name is taken from an index further down. So a package
 of the same name in a public index never gets in the way of a private one that stands before it. The file's
-`[autoload]` is for `trtreg.autoload.policy`.
+`[autoload]` is for `trtreg.autoload.policy`, `[prefer]` for `trtreg.preferences`.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _url(value: str, where: str) -> str:
 def _configured(environ: Mapping[str, str]) -> Settings:
     file = config_file(environ)
     data = load(file)
-    _check_keys(data, ("index", "autoload"), file, "")
+    _check_keys(data, ("index", "autoload", "prefer"), file, "")
     tables = data.get("index", [])
     if not isinstance(tables, list):
         raise _wrong(file, "index", tables, "an array of tables: [[index]]")

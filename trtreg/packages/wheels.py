@@ -15,19 +15,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trtreg.manifest import Manifest
+    from trtreg.packages.attestations import Publisher
     from trtreg.packages.download import OnProgress
     from trtreg.packages.release import Release
 
-__all__ = ["Fetched", "Wheel", "cached", "fetch", "inspect", "sha256"]
+__all__ = ["Fetched", "Wheel", "cached", "fetch", "inspect", "place", "sha256"]
 
 # What reading a damaged archive raises, besides zipfile's own.
-_UNSOUND: Final = (OSError, ValueError, LookupError, RuntimeError, EOFError)
+_UNSOUND: Final = (OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, EOFError)
 _LARGEST: Final = 1 << 24  # of a text file in a wheel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wheel:
-    """A wheel to be had, by its hash; `url` may be a file's."""
+    """A wheel to be had, by its hash; `url` may be a file's.
+
+    `site` is the root of the index that lists it, if one does; `provenance` where that offers its attestations, and
+    `publishers` who a lock file says must have made them.
+    """
 
     project: str
     version: str
@@ -35,10 +40,13 @@ class Wheel:
     url: str
     sha256: str
     size: int | None = None
+    site: str | None = None
+    provenance: str | None = None
+    publishers: tuple[Publisher, ...] = ()
 
     @classmethod
-    def of(cls, release: Release) -> Wheel:
-        """The wheel of a release."""
+    def of(cls, release: Release, site: str | None = None) -> Wheel:
+        """The wheel of a release, of the index whose root is `site`."""
         return cls(
             project=release.project,
             version=release.version,
@@ -46,6 +54,8 @@ class Wheel:
             url=release.url,
             sha256=release.sha256,
             size=release.size,
+            site=site,
+            provenance=release.provenance,
         )
 
 
@@ -61,7 +71,7 @@ class Fetched:
 
 def cached(wheel: Wheel) -> Path | None:
     """Where the wheel lies in the cache, if what lies there is still the wheel."""
-    path = _place(wheel)
+    path = place(wheel)
     return path if path.is_file() and sha256(path) == wheel.sha256 else None
 
 
@@ -77,6 +87,8 @@ def fetch(wheel: Wheel, *, offline: bool = False, on_progress: OnProgress | None
 
 def inspect(wheel: Wheel, path: Path) -> Fetched:
     """Read the metadata in a wheel; WheelError where it is not the plugin package that its name says."""
+    import lzma
+    import struct
     import zipfile
     import zlib
 
@@ -94,16 +106,7 @@ def inspect(wheel: Wheel, path: Path) -> Fetched:
                 raise WheelError(f"{wheel.file} is another package", found=found, expected=expected)
             manifests = _manifests(inside, wheel)
             return Fetched(wheel=wheel, path=path, requires=tuple(inside.requires or ()), manifests=manifests)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        ValueError,
-        LookupError,
-        RuntimeError,
-        EOFError,
-        ManifestError,
-    ) as e:
+    except (*_UNSOUND, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ManifestError) as e:
         raise WheelError(f"{wheel.file} is no sound wheel", found=str(e), remedy="tell who published it") from e
 
 
@@ -136,7 +139,8 @@ class _Inside(Distribution):
         raise NotImplementedError(path)
 
 
-def _place(wheel: Wheel) -> Path:
+def place(wheel: Wheel) -> Path:
+    """Where the wheel lies in the cache, or would; WheelError where its name or hash is none."""
     from trtreg.packages import settings
 
     # Both come from an index: they must not lead elsewhere.
@@ -151,7 +155,7 @@ def _download(wheel: Wheel, on_progress: OnProgress | None) -> Path:
     from trtreg.errors import OutputError
     from trtreg.packages import download
 
-    path = _place(wheel)
+    path = place(wheel)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:

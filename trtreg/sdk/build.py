@@ -6,6 +6,7 @@ so no command of setuptools is replaced or patched; the wheel is then written an
 
 from __future__ import annotations
 
+import errno
 import functools
 import tempfile
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _GROUP: Final = "trtreg.plugins"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -47,6 +49,10 @@ def _hook(function: Callable[_P, _T]) -> Callable[_P, _T]:
             return function(*args, **kwargs)
         except TrtregError as error:
             raise SystemExit(f"\nerror: {error}") from None
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            raise SystemExit(f"\nerror: the build cannot write its files: {error}") from None
 
     return wrapped
 
@@ -98,7 +104,7 @@ def build_wheel(
 ) -> str:
     """Compile the library and make a manylinux wheel of it, its manifest and the Python package."""
     from trtreg.sdk import compile as compiling
-    from trtreg.sdk import project, repair, setuptools_hooks, toolchain, wheel
+    from trtreg.sdk import project, repair, sbom, setuptools_hooks, toolchain, wheel
     from trtreg.sdk.elf import glibc_floor
 
     plugin = project.read(Path.cwd())
@@ -120,6 +126,8 @@ def build_wheel(
         else:
             repaired = raw.with_tag(repair.manylinux_tag(glibc_floor(library), machine))
         made = repaired.with_files({_in_package(plugin, "trtplugin.json"): _json(manifest)})
+        parts = sbom.linked(plugin, tools, manifest)
+        made = sbom.with_sbom(made, manifest, parts=parts, tools=sbom.tools_of(tools))
         return made.write(Path(wheel_directory)).name
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["derive"]
 
 _TIMEOUT: Final = 120
+_LARGEST: Final = 16 << 20  # of what it says, and of what it prints meanwhile
 _DESCRIBE: Final = (
-    "import json, sys; from trtreg.sdk.face import describe; json.dump(describe(sys.argv[1]), sys.stdout)"
+    "import json, pathlib, resource, sys; from trtreg.sdk.face import describe; library, answer, most = sys.argv[1:]\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))\n"
+    "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+    "pathlib.Path(answer).write_text(json.dumps(describe(library)), encoding='utf-8')"
 )
+_TAIL: Final = 4096
 
 
 def derive(
@@ -87,21 +93,27 @@ def _describe(library: Path, file: str, library_dirs: Sequence[Path]) -> dict[st
     environ["LD_LIBRARY_PATH"] = os.pathsep.join(
         filter(None, [*map(str, library_dirs), environ.get("LD_LIBRARY_PATH")])
     )
-    try:
-        child = subprocess.run(  # noqa: S603 - a list of arguments, no shell
-            [sys.executable, "-c", _DESCRIBE, str(library)],
-            cwd=library.parent, env=environ, capture_output=True, text=True, check=False, timeout=_TIMEOUT,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise PluginBuildError(f"{file} does not describe itself", found=f"no answer in {_TIMEOUT} s") from None
-    if child.returncode != 0:
-        # The last line of a traceback is the error; a signal leaves none.
-        last = child.stderr.strip().rpartition("\n")[2] or f"exit code {child.returncode}"
-        raise PluginBuildError(f"{file} cannot be opened to describe itself", found=last)
-    try:
-        described = json.loads(child.stdout)
-    except ValueError as error:
-        raise PluginBuildError(f"{file} does not describe itself in JSON", found=str(error)) from None
+    with tempfile.TemporaryDirectory(prefix="trtreg-") as folder:
+        # Into files: a library may print what it likes, and as much.
+        answer, words = Path(folder) / "answer.json", Path(folder) / "words"
+        try:
+            with words.open("wb") as said:
+                child = subprocess.run(  # noqa: S603 - a list of arguments, no shell
+                    [sys.executable, "-c", _DESCRIBE, str(library), str(answer), str(_LARGEST)],
+                    cwd=library.parent, env=environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                    check=False, timeout=_TIMEOUT,
+                )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise PluginBuildError(f"{file} does not describe itself", found=f"no answer in {_TIMEOUT} s") from None
+        if child.returncode != 0:
+            # The last line of a traceback is the error; a signal leaves none.
+            last = words.read_bytes()[-_TAIL:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+            found = last or f"exit code {child.returncode}"
+            raise PluginBuildError(f"{file} cannot be opened to describe itself", found=found)
+        try:
+            described = json.loads(answer.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise PluginBuildError(f"{file} does not describe itself in JSON", found=str(error)) from None
     if not isinstance(described, dict):
         raise PluginBuildError(f"{file} does not describe itself", found=type(described).__name__, expected="an object")
     return described

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trtreg import _elf
 from trtreg.errors import PluginBuildError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["facts", "glibc_floor", "opened"]
+
+_VERSION_SIZE: Final = 16  # bytes of an entry of Elf64_Vernaux
 
 
 @contextmanager
@@ -25,13 +28,15 @@ def opened(path: Path) -> Iterator[Any]:
 
     try:
         with path.open("rb") as file:
-            yield ELFFile(file)
+            elf = ELFFile(file)
+            _elf.check_tables(elf)
+            yield elf
     except OSError as error:
         raise PluginBuildError(f"{path} cannot be read", found=error.strerror) from error
     # pyelftools trusts the numbers in the file.
     except (
         ELFError, ConstructError, UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError,
-        OverflowError, MemoryError,
+        ArithmeticError, MemoryError, RecursionError, AssertionError, struct.error,
     ) as error:  # fmt: skip
         raise PluginBuildError(f"{path} is no ELF file, or a damaged one", found=str(error) or None) from error
 
@@ -50,12 +55,16 @@ def glibc_floor(path: Path) -> tuple[int, int] | None:
 
     floor: tuple[int, int] | None = None
     with opened(path) as elf:
+        budget, left = _elf.Budget(), elf.stream_len // _VERSION_SIZE
         for section in elf.iter_sections():
             if not isinstance(section, GNUVerNeedSection):
                 continue
             for _, versions in section.iter_versions():
                 for version in versions:
-                    found = _glibc(version.name)
+                    left -= 1  # they form lists, which may be rings
+                    if left < 0:
+                        raise _elf.BadElfError("more symbol versions than the file has room for")
+                    found = _glibc(budget.spend(version.name))
                     if found is not None:
                         floor = max(floor, found) if floor else found
     return floor

@@ -46,6 +46,9 @@ def read(path: Path) -> GpuCode:
         for name in _SECTIONS:
             section = elf.get_section_by_name(name)
             if section is not None and section["sh_type"] != "SHT_NOBITS":
+                # Whoever reads what is compressed gets as much memory as the file likes; no linker compresses these.
+                if section.compressed or section["sh_offset"] + section["sh_size"] > elf.stream_len:
+                    raise _damaged(path, 0)
                 sections.append(section.data())
     return _sorted(image for data in sections for image in _images(data, path))
 

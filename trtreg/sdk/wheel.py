@@ -75,7 +75,12 @@ class Wheel:
         return folder
 
     def write(self, folder: Path) -> Path:
-        """Write the wheel into `folder`: files sorted, with fixed modes and the time of SOURCE_DATE_EPOCH or 1980."""
+        """Write the wheel into `folder`: files sorted, with fixed modes and the time of SOURCE_DATE_EPOCH or 1980.
+
+        OutputError where that cannot be; what was there then stays.
+        """
+        from trtreg import output
+
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.stem}-{self.tag}.whl"
         info = f"{self.dist_info}/"
@@ -85,13 +90,16 @@ class Wheel:
         contents = [*((name, self.files[name]) for name in names)]
         contents.append((record_name, f"{record}{record_name},,\n".encode()))
         date = _date()
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        written = io.BytesIO()
+        with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in contents:
                 entry = zipfile.ZipInfo(name, date)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.create_system = 3  # Unix, for the mode
                 entry.external_attr = (stat.S_IFREG | _mode(name)) << 16
                 archive.writestr(entry, data)
+        # Never half of a wheel under its name: whoever is killed here leaves another file, or none.
+        output.write(path, written.getbuffer())
         return path
 
 

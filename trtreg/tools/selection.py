@@ -65,7 +65,7 @@ def select(
 def _needed(
     file: str, installed: Sequence[InstalledPlugin], environment: Environment
 ) -> tuple[tuple[InstalledPlugin, ...], list[str]]:
-    from trtreg import runtime, scan
+    from trtreg import engine_plugins, scan
 
     try:
         with Path(file).open("rb") as opened:
@@ -74,7 +74,7 @@ def _needed(
     except OSError as e:
         raise ModelError(f"cannot read {file}", found=e.strerror, expected="a model or an engine") from e
     if plan:
-        return runtime.plugins_in_plan(plan, installed), []
+        return engine_plugins.plugins_in_plan(plan, installed), []
     report = scan.scan(file, plugins=installed, environment=environment)
     reasons = dict.fromkeys(f"{file} needs the op {node.op}: {node.reason}" for node in report.missing)
-    return report.plugins, [*reasons]
+    return report.plugins, [*reasons, *(str(one) for one in report.collisions if one.fatal)]
