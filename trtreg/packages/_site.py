@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from importlib.metadata import Distribution, MetadataPathFinder, PackageNotFoundError
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from trtreg import discovery
 
-__all__ = ["distribution", "is_own", "look_anew", "places", "plugin_versions"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["clear_debris", "distribution", "is_own", "look_anew", "places", "plugin_versions"]
 
 
 def plugin_versions() -> dict[str, str]:
@@ -39,6 +44,30 @@ def places() -> tuple[Path, ...]:
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
     return tuple(Path(folder).resolve() for folder in folders)
+
+
+def clear_debris(names: Iterable[str]) -> None:
+    """Delete what a killed installer has left of distributions: metadata that lack a part of themselves.
+
+    An installer would take such a one for installed, or refuse to touch it. OSError where it cannot be deleted.
+    """
+    wanted = {canonicalize_name(name) for name in names}
+    for place in places():
+        for info in place.glob("*.dist-info"):
+            name = info.name.removesuffix(".dist-info").partition("-")[0]
+            if canonicalize_name(name) in wanted and not _is_whole(info):
+                shutil.rmtree(info)
+    look_anew()
+
+
+def _is_whole(info: Path) -> bool:
+    """Whether all metadata are there that RECORD lists, which pip writes last and uv among the first."""
+    try:
+        lines = (info / "RECORD").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    names = [line.partition(",")[0] for line in lines if line.startswith(f"{info.name}/")]
+    return (info / "METADATA").is_file() and all((info.parent / name).is_file() for name in names)
 
 
 def is_own(found: Distribution | None) -> bool:
