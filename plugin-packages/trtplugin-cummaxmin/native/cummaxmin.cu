@@ -64,10 +64,10 @@ class Cumulative : public trtreg::Plugin {
                        {std::min<int64_t>(blocks, trtreg::multiprocessors() * 16)}, call.stream, p);
         return;
       }
-      if (rows <= kFewRows && p.length > 2 * kChunk) {  // too few for all multiprocessors
-        p.parts = std::min(trtreg::ceil_div(kParts, rows), trtreg::ceil_div(p.length, kChunk));
+      if (rows <= kFewRows && p.length > 2 * kChunk<T>) {  // too few for all multiprocessors
+        p.parts = std::min(trtreg::ceil_div(kParts, rows), trtreg::ceil_div(p.length, kChunk<T>));
       }
-      p.part_size = trtreg::ceil_div(trtreg::ceil_div(p.length, p.parts), kChunk) * kChunk;
+      p.part_size = trtreg::ceil_div(trtreg::ceil_div(p.length, p.parts), kChunk<T>) * kChunk<T>;
       p.parts = trtreg::ceil_div(p.length, p.part_size);
       auto* const largest = static_cast<Entry<T>*>(call.workspace);
       trtreg::Grid const grid{rows * p.parts, kBlock};

@@ -19,12 +19,9 @@ using trtreg::kWarp;
 using trtreg::Pack;
 
 constexpr int kBlock = 512;
-constexpr int kItems = 16;                  // of a thread, in a chunk
-constexpr int kPack = 4;                    // of which so many lie side by side: 16 bytes of indices
-constexpr int kColumn = 4;                  // of a column, that a thread reads at once
-constexpr int kWide = 4;                    // columns of a thread, where their number allows
-constexpr int64_t kPiece = kWarp * kItems;  // what a warp has of a chunk
-constexpr int64_t kChunk = kBlock * kItems;
+constexpr int kPack = 4;          // items of a thread that lie side by side: 16 bytes of indices
+constexpr int kColumn = 4;        // of a column, that a thread reads at once
+constexpr int kWide = 4;          // columns of a thread, where their number allows
 constexpr int64_t kFewRows = 64;  // which are cut into about kParts parts in all
 constexpr int64_t kParts = 256;
 
@@ -41,6 +38,13 @@ struct Params {
 // Values are compared as integers of the same order: one comparison, with NaN above all and -0 equal to 0.
 template <typename T>
 using Key = std::conditional_t<std::is_same_v<T, int64_t>, int64_t, int32_t>;
+
+template <typename T>
+constexpr int kItems = sizeof(Key<T>) == 4 ? 32 : 16;  // of a thread, in a chunk: as many as registers hold
+template <typename T>
+constexpr int64_t kPiece = kWarp * kItems<T>;  // what a warp has of a chunk
+template <typename T>
+constexpr int64_t kChunk = kBlock * kItems<T>;
 
 // Floats below 0 have their order reversed in their bits. 0x7fffffff, the largest key, is a NaN as a float, too.
 __device__ inline int32_t ordered(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
@@ -212,12 +216,12 @@ __global__ void __launch_bounds__(kBlock) parts_kernel(Params<T> const p, Entry<
   auto const [row, part] = trtreg::divide(blockIdx.x, p.parts);
   int64_t const end = min(p.length, (part + 1) * p.part_size);
   Entry<T> found = nothing<T>();
-  for (int64_t begin = part * p.part_size + threadIdx.x / kWarp * kPiece; begin < end; begin += kChunk) {
+  for (int64_t begin = part * p.part_size + threadIdx.x / kWarp * kPiece<T>; begin < end; begin += kChunk<T>) {
     Chunk const chunk = chunk_at<kPacked>(p, row, begin, end);
-    T items[kItems];
+    T items[kItems<T>];
     read<kPacked>(p, chunk, items);
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
+    for (int i = 0; i < kItems<T>; ++i) {
       Entry<T> const item{to_key(items[i], p.smallest), static_cast<int32_t>(chunk.first + place_of(i))};
       if (place_of(i) < chunk.left) found = Later{}(found, item);
     }
@@ -226,42 +230,73 @@ __global__ void __launch_bounds__(kBlock) parts_kernel(Params<T> const p, Entry<
   if (threadIdx.x == 0) largest[blockIdx.x] = found;
 }
 
-// A block for each part of a row, chunk by chunk; what has been found so far goes from one to the next. `largest` has
-// what parts_kernel found; null where a row is one part.
+// A warp hands what has been found to the next one in words of shared memory, each with a half of the key, or all of
+// it, below the index. Whoever takes a word leaves it empty: no word is written that has not been taken.
+constexpr unsigned long long kEmpty = ~0ull;
+
+template <typename T>
+constexpr int kWords = sizeof(Key<T>) / sizeof(uint32_t);
+
+template <typename T>
+__device__ void give(unsigned long long* words, Entry<T> const& found) {
+  int const lane = lane_of_thread();
+  if (lane < kWords<T>) {
+    auto const half = static_cast<uint32_t>(static_cast<uint64_t>(found.key) >> 32 * lane);
+    atomicExch(words + lane, static_cast<unsigned long long>(found.index) << 32 | half);
+  }
+}
+
+template <typename T>
+__device__ Entry<T> take(unsigned long long* words) {
+  int const lane = lane_of_thread();
+  unsigned long long word = kEmpty;
+  while (lane < kWords<T> && word == kEmpty) word = atomicExch(words + lane, kEmpty);
+  __syncwarp();
+  uint64_t key = 0;
+#pragma unroll
+  for (int i = 0; i < kWords<T>; ++i) key |= (trtreg::shuffle_from(word, i) & 0xffffffffu) << 32 * i;
+  return {static_cast<Key<T>>(key), static_cast<int32_t>(trtreg::shuffle_from(word, 0) >> 32)};
+}
+
+// A block for each part of a row. Its warps take pieces in turns, and what has been found so far goes from one to the
+// next, without a barrier: while some read, others write. `largest` has what parts_kernel found; null where a row is
+// one part.
 template <typename T, bool kPacked>
 __global__ void __launch_bounds__(kBlock) rows_kernel(Params<T> const p, Entry<T> const* largest) {
   constexpr int kWarps = kBlock / kWarp;
-  __shared__ Entry<T> warps[2][kWarps];  // in turns: a slow warp may still read the one while the other is written
+  __shared__ unsigned long long words[kWarps][kWords<T>];  // what the warp before has found
   int const warp = static_cast<int>(threadIdx.x) / kWarp;
   int const lane = lane_of_thread();
+  if (lane < kWords<T>) words[warp][lane] = kEmpty;
+  __syncthreads();
   auto const [row, part] = trtreg::divide(blockIdx.x, p.parts);
-  Entry<T> before = nothing<T>();
-  if (part > 0) {
-    for (int64_t i = lane; i < part; i += kWarp) before = Later{}(before, largest[row * p.parts + i]);
-    before = trtreg::warp_reduce(before, LaterOfAny{});
-  }
-  int64_t const end = min(p.length, (part + 1) * p.part_size);
-  int64_t begin = part * p.part_size;
-  Chunk chunk = chunk_at<kPacked>(p, row, begin + warp * kPiece, end);
-  T items[kItems];
+  int64_t const first = part * p.part_size;
+  int64_t const end = min(p.length, first + p.part_size);
+  int64_t begin = first + warp * kPiece<T>;
+  if (begin >= end) return;
+  Chunk chunk = chunk_at<kPacked>(p, row, begin, end);
+  T items[kItems<T>];
   read<kPacked>(p, chunk, items);
-  for (int turn = 0; begin < end; turn ^= 1) {
-    Key<T> keys[kItems];
+  Entry<T> outside = nothing<T>();
+  if (begin == first) {
+    for (int64_t i = lane; i < part; i += kWarp) outside = Later{}(outside, largest[row * p.parts + i]);
+    outside = trtreg::warp_reduce(outside, LaterOfAny{});
+  }
+  for (;;) {
+    Key<T> keys[kItems<T>];
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) keys[i] = to_key(items[i], p.smallest);
-    Entry<T> earlier[kItems / kPack];
+    for (int i = 0; i < kItems<T>; ++i) keys[i] = to_key(items[i], p.smallest);
+    Entry<T> earlier[kItems<T> / kPack];
     Entry<T> const of_warp = scan<T>(chunk, keys, earlier);
-    if (lane == 0) warps[turn][warp] = of_warp;
-    begin += kChunk;
-    Chunk const next = chunk_at<kPacked>(p, row, begin + warp * kPiece, end);
-    read<kPacked>(p, next, items);  // before the stores, behind which it would wait
-    __syncthreads();
-    Entry<T> total;
-    Entry<T> const each = lanes_before(warps[turn][min(lane, kWarps - 1)], total);
-    Entry<T> const inside = trtreg::shuffle_from(each, warp);
-    Entry<T> const outside = warp == 0 ? before : Later{}(before, inside);
-    before = Later{}(before, total);
+    int64_t const next_begin = begin + kChunk<T>;
+    bool const more = next_begin < end;
+    Chunk const next = more ? chunk_at<kPacked>(p, row, next_begin, end) : chunk;
+    if (more) read<kPacked>(p, next, items);  // before the stores, behind which it would wait
+    if (begin > first) outside = take<T>(words[warp]);
+    give(words[(warp + 1) % kWarps], Later{}(outside, of_warp));
     write<kPacked>(p, chunk, keys, outside, earlier);
+    if (!more) break;
+    begin = next_begin;
     chunk = next;
   }
 }
