@@ -15,6 +15,7 @@ import datetime as dt
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,8 @@ NOTES = """
   memory, throw, or answer with null, in each place where the dynamic linker or TensorRT calls them. Their trial in a
   process of its own meets the fault first; see [the policy](user/trust.md).
 - **wrong ELF file, no ELF file, cut off, flipped bits**: the manifest has the hash of just that file, as if it had been
-  published so. With **stale hash** it has that of the sound one.
+  published so. The trial opens it five times, at other addresses and on empty stacks, since damaged code may end well
+  once. With **stale hash** it has that of the sound one.
 - **wheel ...**: read by an index that publishes, and by a client; **installing a broken wheel** by `trtreg install`.
 - **killed while ...**: `SIGKILL` to trtreg and all that it runs, before each change of a file and in the middle of each
   write. **disk full: ...**: from that change on, nothing can be made or grow. Of installations, whose steps are mostly
@@ -191,6 +193,7 @@ def machine() -> str:
 
 def _short(text: str) -> str:
     """One line, without the temporary folders of the run."""
+    text = re.sub(r"(.)\1{9,}", r"\1...", text)
     words = (Path(word).name if word.startswith("/") else word for word in text.replace("`", "'").split())
     return " ".join(words)[:200]
 

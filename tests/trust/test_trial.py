@@ -112,7 +112,7 @@ def test_another_library_tensorrt_or_environment_is_tried_anew(one, monkeypatch)
         {"sha256": "0" * 64}, {"flavour": "lean"}, {"tensorrt": "1.8"}, {"init": "f"}, {"environment": "/elsewhere"}
     ):  # fmt: skip
         assert verdicts.read(replace(key, **change)) is None
-    monkeypatch.setattr(verdicts, "VERSION", 2)
+    monkeypatch.setattr(verdicts, "VERSION", verdicts.VERSION + 1)
     assert verdicts.read(key) is None
 
 

@@ -13,7 +13,11 @@ if __name__ == "__main__":
     sys.path.pop(0)
 
 import json
+import mmap
 import os
+import queue
+import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ __all__: list[str] = []
 _DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG
 _MIB = 1 << 20
 _MOST = 10_000  # creators
+_ROUNDS = 4  # of loading a library again, some milliseconds each
 
 
 def _main(task: dict[str, Any]) -> None:
@@ -66,9 +71,34 @@ def _creators(task: dict[str, Any], tensorrt: flavour.InstalledTensorRT, registr
                 raise _refusal(library, loadable, messages, task["owner"])
     found = [_describe(creator) for creator in registry.all_creators if _key(creator) not in before]
     if task["registration"] == "dynamic":
-        # Whoever loads it may unload it: what its destructors do is found out here too.
-        registry.deregister_library(handle)
+        _go_round(registry, loadable, handle)
     return found
+
+
+def _go_round(registry: Any, loadable: Path, handle: Any) -> None:
+    """Unload it, for what its destructors do, and load it again: damaged code may end well once.
+
+    Each time it lies at other addresses, and runs on a stack of nothing but zeros, so that what it reads without having
+    written leads nowhere, and not to what happens to lie there.
+    """
+    over = threading.Event()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def load() -> None:
+        answers.put(registry.load_library(str(loadable)))
+        over.wait()  # the next thread would get its stack
+
+    room = []
+    for _ in range(_ROUNDS):
+        registry.deregister_library(handle)
+        # Some of the place that has become free, so that the library has to go elsewhere.
+        room.append(mmap.mmap(-1, mmap.PAGESIZE * random.randint(1, 16)))  # noqa: S311 - any number does
+        threading.Thread(target=load, daemon=True).start()
+        handle = answers.get()
+        for creator in registry.all_creators:
+            _describe(creator)
+    over.set()
+    registry.deregister_library(handle)
 
 
 class _FaultError(Exception):

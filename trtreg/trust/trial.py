@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trtreg.errors import QuarantinedError
+from trtreg.errors import CreatorsMissingError, QuarantinedError
+from trtreg.manifest import CreatorKey
 from trtreg.trust import child, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from trtreg.flavour import InstalledTensorRT
-    from trtreg.manifest import CreatorKey, Library
+    from trtreg.manifest import Library
     from trtreg.trust.integrity import OpenedLibrary
     from trtreg.trust.policy import Policy
     from trtreg.trust.verdicts import Verdict
@@ -44,6 +45,7 @@ def require(
     Raises:
         QuarantinedError: its trial ended badly, now or before.
         TrialError: it is new, and no process to try it in can be had.
+        CreatorsMissingError: it does not register the creators that its manifest declares.
         LoadError: it cannot be opened, as MissingDependencyError names the libraries that are not there.
     """
     if policy.trial == "off":
@@ -105,6 +107,8 @@ def _try(
     start = time.monotonic()
     answer = child.ask(task)
     seconds = round(time.monotonic() - start, 3)
+    if library.registration == "dynamic" and isinstance(answer, list):
+        _require_creators(opened.path, declared, answer, owner)
     reason = str(answer) if isinstance(answer, child.Death) else ""
     _log.info(
         "%s is new with %s %s here: tried in a process of its own in %.1f s, %s",
@@ -116,6 +120,20 @@ def _try(
     except OSError as error:
         _log.info("the verdict on %s is not kept, so it is tried again the next time: %s", owner, error)
     return verdict
+
+
+def _require_creators(
+    path: Path, declared: Sequence[CreatorKey], answer: Sequence[Mapping[str, Any]], owner: str
+) -> None:
+    """Refuse a library that registers other creators than it should, before this process opens it."""
+    found = sorted((each["name"], each["version"], each["namespace"]) for each in answer)
+    absent = [key for key in declared if tuple(key) not in found]
+    if absent:
+        raise CreatorsMissingError(
+            f"{path} was loaded without the creators that its manifest declares: {', '.join(map(str, absent))}",
+            found=", ".join(str(CreatorKey(*key)) for key in found) or "no new creator",
+            remedy=f"reinstall {owner}, or ask its author to rebuild it",
+        )
 
 
 def _refusal(verdict: Verdict, path: Path, owner: str) -> QuarantinedError:

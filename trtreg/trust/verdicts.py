@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["VERSION", "Key", "Verdict", "alone", "clear", "folder", "make", "read", "read_all", "write"]
 
 #: Of how a library is tried: what an older version let pass is tried again.
-VERSION: Final = 1
+VERSION: Final = 2
 
 _MOST: Final = 65_536  # bytes; ours have less than two thousand
 _TICK: Final = 0.02
