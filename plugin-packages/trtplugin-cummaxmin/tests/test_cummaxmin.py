@@ -212,8 +212,30 @@ def test_shapes_on_host(on_host: HostPlugin, index: int, name: str) -> None:
     check(name, x, dim, on_host.run(name, [x], {"dim": dim}))
 
 
+def long_rows(shape: tuple[int, int], dtype: str) -> torch.Tensor:
+    """A slope in steps, so that every warp has to know what was found before it; above 32 bits where numbers can be."""
+    x = (torch.arange(shape[1]) // 7).repeat(shape[0], 1)
+    x[:, ::3] -= 50
+    return (x * (2**33 + 1) if dtype == "int64" else x).to(getattr(torch, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", [16384, 16399, 29000])
+def test_long_rows_on_host(on_host: HostPlugin, length: int, dtype: str) -> None:
+    x = long_rows((1, length), dtype)
+    check("cummax", x, 1, on_host.run("cummax", [x], {"dim": 1}, repeats=False))
+    check("cummin", -x, 1, on_host.run("cummin", [-x], {"dim": 1}, repeats=False))
+
+
 class TestOnDevice:
     pytestmark = device.marks()
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("length", [40000, 70001])
+    def test_long_rows(self, on_device: DevicePlugin, length: int, dtype: str) -> None:
+        x = long_rows((70, length), dtype).cuda()
+        check("cummax", x, 1, on_device.run("cummax", [x], {"dim": 1}))
+        check("cummin", -x, 1, on_device.run("cummin", [-x], {"dim": 1}))
 
     @pytest.mark.parametrize("dtype", DTYPES)
     @pytest.mark.parametrize("seed", range(60))

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 namespace resize {
 
@@ -19,6 +20,8 @@ inline int32_t rows_of_strip(int64_t columns, int64_t height, int32_t most) {
 }
 
 // -------------------------------------------------------------------------------------------------------- bicubic
+constexpr int kStrips = 128;           // of a block
+constexpr int kResident = 6;           // blocks in a multiprocessor: as registers allow
 constexpr int kColumns = 4;            // of a strip
 constexpr int kMaxRows = 64;           // of a strip
 constexpr int64_t kLongest = 1 << 30;  // height or width, so that places along them are numbers of 32 bits
@@ -87,7 +90,7 @@ struct Bicubic {
   Bicubic(T const* from, T* to, int64_t count, Axis const& height, Axis const& width)
       : x(from), y(to), planes(count), down(height), across(width), groups(trtreg::ceil_div(across.out, kColumns)) {
     rows = rows_of_strip(planes * groups, down.out, kMaxRows);
-    blocks = trtreg::ceil_div(planes * groups, trtreg::kThreads);
+    blocks = trtreg::ceil_div(planes * groups, kStrips);
     packs = across.out % kColumns == 0 && trtreg::aligned(sizeof(T) * kColumns, y);
   }
   __host__ __device__ int64_t tiles() const { return blocks * ((down.out + rows - 1) / rows); }
@@ -95,10 +98,21 @@ struct Bicubic {
 
 __device__ inline int32_t inside(int32_t at, int32_t size) { return trtreg::clamp<int32_t>(at, 0, size - 1); }
 
+// Stores what is not read again: caches let go of it first.
+template <typename T>
+__device__ void stream(T* address, trtreg::Pack<T, kColumns> const& pack) {
+#ifdef TRTREG_ON_HOST
+  trtreg::store(address, pack);
+#else
+  using Word = std::conditional_t<sizeof(pack) == 16, uint4, uint2>;
+  __stcs(reinterpret_cast<Word*>(address), reinterpret_cast<Word const&>(pack));
+#endif
+}
+
 // All strips of a block are of the same rows, of which it finds the places and weights once. Each row of the input is
 // filtered along x once and then serves all outputs of the strip that it reaches.
 template <typename T>
-__global__ void __launch_bounds__(trtreg::kThreads) bicubic_kernel(Bicubic<T> const p) {
+__global__ void __launch_bounds__(kStrips, kResident) bicubic_kernel(Bicubic<T> const p) {
   struct alignas(16) Line {
     float weight[4];
     int32_t pixel;
@@ -116,7 +130,7 @@ __global__ void __launch_bounds__(trtreg::kThreads) bicubic_kernel(Bicubic<T> co
       line.pixel = at.pixel;
     }
     __syncthreads();
-    int64_t const strip = chunk.remainder * trtreg::kThreads + threadIdx.x;
+    int64_t const strip = chunk.remainder * kStrips + threadIdx.x;
     trtreg::Quotient const group = trtreg::divide(strip, p.groups);
     if (group.quotient >= p.planes) continue;
     auto const first_column = static_cast<int32_t>(group.remainder * kColumns);
@@ -148,6 +162,15 @@ __global__ void __launch_bounds__(trtreg::kThreads) bicubic_kernel(Bicubic<T> co
           for (int i = 0; i < kColumns * 4; ++i) {
             taps[i / 4][i % 4] = trtreg::to_float(__ldg(from + inside(pixels[i / 4] + i % 4, p.across.in)));
           }
+        } else if (pixels[kColumns - 1] - pixels[0] <= 1) {  // five pixels for all columns
+          float five[5];
+#pragma unroll
+          for (int i = 0; i < 4; ++i) five[i] = trtreg::to_float((from + pixels[0])[i]);
+          five[4] = trtreg::to_float(from[pixels[kColumns - 1] + 3]);
+#pragma unroll
+          for (int i = 0; i < kColumns * 4; ++i) {
+            taps[i / 4][i % 4] = pixels[i / 4] == pixels[0] ? five[i % 4] : five[i % 4 + 1];
+          }
         } else {  // four lie side by side: one address for them, if only the compiler cannot join both paths' loads
 #pragma unroll
           for (int i = 0; i < kColumns * 4; ++i) taps[i / 4][i % 4] = trtreg::to_float((from + pixels[i / 4])[i % 4]);
@@ -171,7 +194,7 @@ __global__ void __launch_bounds__(trtreg::kThreads) bicubic_kernel(Bicubic<T> co
         result[c] = trtreg::from_float<T>(sum);
       }
       if (p.packs) {
-        trtreg::store(y, result);
+        stream(y, result);
       } else {
 #pragma unroll
         for (int c = 0; c < kColumns; ++c) {

@@ -69,7 +69,8 @@ class Bicubic : public trtreg::Plugin {
       resize::Axis const down(x[2], y[2], align_corners != 0);
       resize::Axis const across(x[3], y[3], align_corners != 0);
       resize::Bicubic<T> const p(call.in<T>(0), call.out<T>(0), x[0] * x[1], down, across);
-      trtreg::launch(resize::bicubic_kernel<T>, {trtreg::grid_for(p.tiles(), 1, 1).blocks}, call.stream, p);
+      trtreg::launch(resize::bicubic_kernel<T>, {trtreg::grid_for(p.tiles(), 1, 1).blocks, resize::kStrips},
+                     call.stream, p);
     });
   }
 };

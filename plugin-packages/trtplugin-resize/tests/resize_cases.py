@@ -75,6 +75,9 @@ EDGES = [
     Case((1, 5, 40, 3), (3, 40), align_corners=False),
     Case((1, 4, 7, 9), (7, 9), align_corners=True),
     Case((1, 2, 2, 2), (70, 3), align_corners=False),
+    Case((1, 2, 9, 40), (11, 160), align_corners=False),
+    Case((2, 1, 5, 37), (12, 189), align_corners=True),
+    Case((1, 1, 8, 30), (9, 118), align_corners=False),
     Case((0, 3, 4, 4), (8, 8), align_corners=False),
     Case((2, 3, 4, 4), (0, 8), align_corners=False),
 ]

@@ -64,6 +64,15 @@ def test_bicubic_of_what_is_no_number(plugin: HostPlugin) -> None:
     assert y.isnan().nonzero()[:, 2:].tolist() == [[row, column] for row in range(2, 6) for column in range(2, 6)]
 
 
+def test_a_number_that_is_none_stays_in_its_window(plugin: HostPlugin) -> None:
+    x = torch.zeros(1, 1, 9, 40)
+    x[0, 0, 4, 18] = torch.nan
+    x[0, 0, 1, 25] = torch.inf
+    (y,) = plugin.run("bicubic_interpolate", [x], {"scale_factor": 4.0})
+    expected = torch.nn.functional.interpolate(x, scale_factor=4, mode="bicubic")
+    assert torch.equal(y.isfinite(), expected.isfinite())
+
+
 @pytest.mark.parametrize("seed", range(56))
 def test_nearest(plugin: HostPlugin, seed: int) -> None:
     random = np.random.default_rng(seed)
