@@ -37,6 +37,7 @@ def test_description(face: Face) -> None:
             "deform_groups": [1],
             "deformable_group": "deform_groups",
             "deformable_groups": "deform_groups",
+            "allow_tf32": [0],
         }
 
 
