@@ -25,7 +25,9 @@ INCLUDE = ROOT / "trtreg" / "sdk" / "include"
 
 Key = manifest.CreatorKey
 
-sys.path.insert(0, str(Path(__file__).parent))  # catalogues
+sys.path.insert(0, str(Path(__file__).parent))  # catalogues, manifests
+
+from manifests import describe  # noqa: E402 - it lies there
 
 
 @pytest.fixture(autouse=True)
@@ -83,25 +85,6 @@ def identity_library(compile_library: Callable[..., Path]) -> Path:
     """Make a library with the plugin TrtregTestIdentity, which passes through the parser and the builder."""
     return compile_library(
         "identity.cpp", str(toolchain.find().nvcc.cudart), "-Wl,-z,defs", "-ldl", "-lrt", "-lpthread"
-    )
-
-
-def describe(library: bytes, keys: Sequence[Key], name: str = "trtplugin-test") -> manifest.Manifest:
-    """Make the manifest of a library."""
-    return manifest.Manifest(
-        package=name,
-        version="1.0",
-        summary="made by a test",
-        tensorrt={"full": ">=10", "lean": ">=10", "rtx": ">=1.7"},
-        library=manifest.Library(
-            file="libplugin.so",
-            sha256=hashlib.sha256(library).hexdigest(),
-            size=len(library),
-            machine=os.uname().machine,
-            creators=tuple(
-                manifest.Creator(name=key.name, version=key.version, namespace=key.namespace) for key in keys
-            ),
-        ),
     )
 
 

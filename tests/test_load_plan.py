@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import describe
+from manifests import describe
 
 from trtreg.collision import Holder, holder_of
 from trtreg.discovery import InstalledPlugin
