@@ -73,6 +73,7 @@ UNSOUND = [
     ("no version", {f"{INFO}/METADATA": "Name: trtplugin-a\n"}, "is no sound wheel"),
     ("another name", {f"{INFO}/METADATA": METADATA.replace("-a", "-b")}, "found trtplugin-b 1.0, expected trtplugin-a"),
     ("another version", {f"{INFO}/METADATA": METADATA.replace("1.0", "1.1")}, "found trtplugin-a 1.1"),
+    ("no requirement", {f"{INFO}/METADATA": METADATA + "Requires-Dist: ???\n"}, "Expected package name"),
     ("no plugin", {f"{INFO}/METADATA": METADATA}, "is no TensorRT plugin"),
     ("no manifest", {f"{INFO}/METADATA": METADATA, f"{INFO}/entry_points.txt": ENTRY}, "has no trtplugin.json"),
     ("no JSON", {f"{INFO}/METADATA": METADATA, f"{INFO}/entry_points.txt": ENTRY,

@@ -92,6 +92,7 @@ def inspect(wheel: Wheel, path: Path) -> Fetched:
     import zipfile
     import zlib
 
+    from packaging.requirements import Requirement
     from packaging.version import Version
 
     from trtreg.discovery import same_name
@@ -104,8 +105,10 @@ def inspect(wheel: Wheel, path: Path) -> Fetched:
             if not same_name(name, wheel.project) or Version(version) != Version(wheel.version):
                 found, expected = f"{name} {version}", f"{wheel.project} {wheel.version}"
                 raise WheelError(f"{wheel.file} is another package", found=found, expected=expected)
-            manifests = _manifests(inside, wheel)
-            return Fetched(wheel=wheel, path=path, requires=tuple(inside.requires or ()), manifests=manifests)
+            requires = tuple(inside.requires or ())
+            for text in requires:
+                Requirement(text)  # a ValueError where it is none
+            return Fetched(wheel=wheel, path=path, requires=requires, manifests=_manifests(inside, wheel))
     except (*_UNSOUND, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ManifestError) as e:
         raise WheelError(f"{wheel.file} is no sound wheel", found=str(e), remedy="tell who published it") from e
 
