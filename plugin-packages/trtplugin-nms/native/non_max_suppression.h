@@ -102,6 +102,12 @@ class NonMaxSuppression : public trtreg::Plugin {
   }
 
   void enqueue(trtreg::Call const& call) const {
+    // The signature of two inputs would take more of their type.
+    for (size_t i = 2; i < call.inputs.size(); ++i) {
+      auto const type = i == 2 ? trtreg::DataType::kINT64 : trtreg::DataType::kFLOAT;
+      trtreg::require(call.inputs[i].type == type, "input ", i, " is ", trtreg::name_of(call.inputs[i].type),
+                      ", expected ", trtreg::name_of(type));
+    }
     trtreg::dispatch<float, __half, __nv_bfloat16>(call.inputs[0].type, [&](auto zero) {
       if (call.outputs[0].type == trtreg::DataType::kINT32) {
         run<decltype(zero), int32_t>(call);

@@ -10,6 +10,7 @@ import pytest
 import torch
 from nms_cases import Single, assert_detections, random_batched, random_boxes, random_scores, random_single
 
+from trtreg.errors import FaceError
 from trtreg.testing import compare, device, sanitizer
 
 if TYPE_CHECKING:
@@ -99,6 +100,16 @@ def test_a_limit_below_zero_on_host(on_host: HostPlugin) -> None:
     inputs = [*case.inputs, torch.tensor(-(2**40))]
     rows, count = on_host.run("NonMaxSuppression", inputs, {"return_count": 1})
     assert (rows.unique().tolist(), int(count)) == ([-1], 0)
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_limits_of_another_type_are_refused_on_host(on_host: HostPlugin, at: int) -> None:
+    # The signature of two inputs would take more of their type, and the limit was read as int64.
+    boxes, scores = torch.zeros(1, 2, 4), torch.ones(1, 1, 2)
+    limits = [torch.tensor(1), torch.tensor(0.5)]
+    limits[at - 2] = torch.tensor(1, dtype=torch.float32 if at == 2 else torch.float16)
+    with pytest.raises(FaceError, match=r"no signature|input 2 is float32, expected int64"):
+        on_host.run("NonMaxSuppression", [boxes, scores, *limits])
 
 
 def test_zeros_of_both_signs_are_equal_on_host(on_host: HostPlugin) -> None:
