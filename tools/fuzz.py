@@ -182,8 +182,8 @@ def table() -> str:
         f"watch. `make fuzz FUZZ_ARGS=--write` makes these figures; here on a machine with {os.cpu_count()} cores.",
         "",
         f"{total:,} executions, {sum(one['crashes'] for one in found)} open crashes. What was found",
-        "before and mended has a test: `tests/fuzz/test_found.py`, of the headers `tests/sdk/test_author_layer.py`, of the",
-        "plugins their own.",
+        "before and mended has a test: `tests/fuzz/test_found.py`, of the headers `tests/sdk/test_author_layer.py`,",
+        "of the plugins their own.",
     ]
     for kind, title in (("reader", "Readers of what others wrote"), ("plugin", "Plugins")):
         lines += ["", f"## {title}", "", "| target | executions | seconds | open crashes | tool | date |"]
