@@ -22,16 +22,14 @@ _log = logging.getLogger("trtreg.loader")
 
 def registered(registry: Any) -> dict[CreatorKey, Any]:
     """All creators; asking for one by name would log an error where it is absent."""
-    return {
-        CreatorKey(creator.name, creator.plugin_version, creator.plugin_namespace): creator
-        for creator in registry.all_creators
-    }
+    return {CreatorKey.of(creator): creator for creator in registry.all_creators}
 
 
 def make_room(
     registry: Any,
     library: Path,
     declared: Sequence[CreatorKey],
+    there: Mapping[CreatorKey, Any],
     distribution: str,
     loaded: Iterable[LoadedPlugin],
 ) -> tuple[_set_aside.SetAside, ...]:
@@ -39,7 +37,6 @@ def make_room(
 
     Creators of packages that are loaded stay: whoever loaded those may have them in use. Raises PreferenceError.
     """
-    there = registered(registry)
     held = _held_by_others(library, declared, there)
     if not held or any(not held.keys().isdisjoint(known.creators) for known in loaded):
         return ()
@@ -51,7 +48,7 @@ def make_room(
     taken = _set_aside.take_out(registry, {key: there[key] for key in held})
     if taken:
         told = "; ".join(wishes.told(key) for key in held)
-        _log.info("%s gives way to %s: %s", _join(held), distribution, told)
+        _log.info("%s gives way to %s: %s", CreatorKey.listed(held), distribution, told)
     return taken or ()
 
 
@@ -66,7 +63,7 @@ def is_adoptable(
     if others := _held_by_others(library, declared, there):
         owners = dict.fromkeys(_owner(origin) for origin in others.values())
         raise AlreadyRegisteredError(
-            f"Creators of {distribution} are already registered: {_join(others)}",
+            f"Creators of {distribution} are already registered: {CreatorKey.listed(others)}",
             found=f"they come from {', '.join(owners)}",
             expected=f"no creators of these names, or those of {library}: TensorRT takes a library whole or not at all",
             remedy=_way_in(others, distribution, loaded),
@@ -75,8 +72,8 @@ def is_adoptable(
     if present and len(present) < len(declared):
         raise AlreadyRegisteredError(
             f"Some creators of {distribution} are registered, and some are not",
-            found=_join(present),
-            expected=_join(declared),
+            found=CreatorKey.listed(present),
+            expected=CreatorKey.listed(declared),
             remedy="restart the process: somebody has removed a part of them",
         )
     return bool(present)
@@ -114,7 +111,3 @@ def _owner(library: Path | None) -> str:
     from trtreg import _holders
 
     return str(_holders.holder(library, discovery.discover()))
-
-
-def _join(keys: Iterable[CreatorKey]) -> str:
-    return ", ".join(str(key) for key in sorted(keys))

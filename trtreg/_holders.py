@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trtreg import embedded, flavour, load_plan
+from trtreg import _adoption, embedded, flavour, load_plan
 from trtreg.collision import Holder, holder_of
-from trtreg.manifest import CreatorKey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import InstalledTensorRT
+    from trtreg.manifest import CreatorKey
     from trtreg.preferences import Preferences
 
 __all__ = ["embedded_in", "holder", "owned_later", "register_own", "registered"]
@@ -27,11 +27,7 @@ def registered(
     from trtreg._creator_origin import library_of
 
     registry = flavour.load(tensorrt).get_plugin_registry()
-    found: dict[CreatorKey, Any] = {}
-    for creator in registry.all_creators:
-        key = CreatorKey(creator.name, creator.plugin_version, creator.plugin_namespace)
-        if key in keys:
-            found[key] = creator
+    found = {key: creator for key, creator in _adoption.registered(registry).items() if key in keys}
     if not found:
         return {}
     loaded = {

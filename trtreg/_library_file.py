@@ -7,12 +7,14 @@ import re
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from trtreg.errors import (
+    CreatorsMissingError,
     LoadError,
     MissingDependencyError,
     NotAPluginError,
     WrongArchitectureError,
     WrongTensorRTError,
 )
+from trtreg.manifest import CreatorKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from trtreg.manifest import Library
     from trtreg.trust.integrity import OpenedLibrary
 
-__all__ = ["check", "check_linkage", "examine", "explain_refusal", "read", "sha256"]
+__all__ = ["check", "check_linkage", "creators_missing", "examine", "explain_refusal", "read", "sha256"]
 
 # The symbols of a library take longer to read than all the rest of loading it.
 _known: Final[dict[str, ElfFacts]] = {}
@@ -130,6 +132,15 @@ def explain_refusal(
         f"TensorRT did not take {path}",
         found="; ".join(said) or "no reason given, and nothing amiss in the library",
         remedy=f"ask the author of {owner}" if said else "try again in a new process",
+    )
+
+
+def creators_missing(path: Path, absent: Iterable[CreatorKey], found: str, *, remedy: str) -> CreatorsMissingError:
+    """That the library has not registered what its manifest declares; `found` is what it has."""
+    return CreatorsMissingError(
+        f"{path} was loaded without the creators that its manifest declares: {CreatorKey.listed(absent)}",
+        found=found or "no new creator",
+        remedy=remedy,
     )
 
 

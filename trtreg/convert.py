@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trtreg import (
+    _adoption,
     _complaints,
     _cuda_device,
     _holders,
@@ -26,7 +27,6 @@ from trtreg import model as models
 from trtreg.collision import tell
 from trtreg.engine import Engine, Layer, Tensor, UsedPlugin
 from trtreg.errors import EngineBuildError, SettingError, TensorRTNotFoundError
-from trtreg.manifest import CreatorKey
 from trtreg.progress import Reporter
 from trtreg.scan import ScanReport, scan_model
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trtreg.discovery import InstalledPlugin
     from trtreg.engine import TakenNode
     from trtreg.flavour import InstalledTensorRT, Message
+    from trtreg.manifest import CreatorKey
     from trtreg.packages.catalogue import Catalogues
     from trtreg.progress import OnProgress
 
@@ -244,8 +245,7 @@ class _Build:
         return members[flag]
 
     def _registered(self) -> frozenset[CreatorKey]:
-        creators = self._trt.get_plugin_registry().all_creators
-        return frozenset(CreatorKey(c.name, c.plugin_version, c.plugin_namespace) for c in creators)
+        return frozenset(_adoption.registered(self._trt.get_plugin_registry()))
 
     def _input_shapes(self) -> list[shapes.Input]:
         return [

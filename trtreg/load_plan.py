@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from trtreg.collision import Collision, Holder, holder_of, remedy
 from trtreg.errors import CreatorConflictError
+from trtreg.manifest import CreatorKey
 from trtreg.preferences import TENSORRT, Preferences
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from trtreg.collision import Outcome
     from trtreg.discovery import InstalledPlugin
-    from trtreg.manifest import CreatorKey
 
 __all__ = ["LoadPlan", "all_creators", "creators", "make"]
 
@@ -53,7 +53,7 @@ class LoadPlan:
 
 def creators(plugin: InstalledPlugin) -> tuple[CreatorKey, ...]:
     """All that loading the package would register."""
-    return tuple(creator.key for creator in plugin.manifest.library.creators) if plugin.manifest else ()
+    return plugin.manifest.library.keys if plugin.manifest else ()
 
 
 def all_creators(plugins: Iterable[InstalledPlugin]) -> frozenset[CreatorKey]:
@@ -214,7 +214,7 @@ class _Judge:
     def _refused(self, plugins: Iterable[InstalledPlugin]) -> str:
         """Why a package does not go in, and what it is needed for."""
         parts = [
-            f"{plugin.distribution} is needed for {_join(needs)}"
+            f"{plugin.distribution} is needed for {CreatorKey.listed(needs)}"
             for plugin in plugins
             if (needs := self._needs.get(plugin.distribution))
         ]
@@ -243,13 +243,10 @@ def _embedded(key: CreatorKey, plugins: Iterable[InstalledPlugin], holder: Holde
 def _without(plugins: Sequence[InstalledPlugin]) -> str:
     """Which packages are left out, and what goes with them."""
     return "; ".join(
-        f"{plugin.distribution} is left out, with all of {_join(creators(plugin))}: {_WHOLE}" for plugin in plugins
+        f"{plugin.distribution} is left out, with all of {CreatorKey.listed(creators(plugin))}: {_WHOLE}"
+        for plugin in plugins
     )
 
 
 def _keys(plugins: Iterable[InstalledPlugin]) -> tuple[CreatorKey, ...]:
     return tuple(dict.fromkeys(key for plugin in plugins for key in creators(plugin)))
-
-
-def _join(keys: Iterable[CreatorKey]) -> str:
-    return ", ".join(map(str, sorted(keys)))

@@ -20,14 +20,15 @@ from trtreg.errors import (
     ManifestError,
     UnknownPluginError,
 )
+from trtreg.manifest import CreatorKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.flavour import InstalledTensorRT
-    from trtreg.manifest import CreatorKey, Manifest
+    from trtreg.manifest import Manifest
     from trtreg.trust.integrity import OpenedLibrary
 
 __all__ = ["LoadedPlugin", "load", "loaded", "unload"]
@@ -171,18 +172,21 @@ def _prepare(plugin: InstalledPlugin, manifest: Manifest, library: Path, tensorr
     facts = _library_file.check(opened, manifest.library, tensorrt, owner=name, remedy=plugin.remedy)
     beside = _dependencies.find_beside(library, facts.search) if is_sealed else ()
     # What somebody else has loaded runs here already.
-    if not _is_in(library, _declared(manifest), tensorrt):
+    if not _is_in(library, manifest.library.keys, tensorrt):
         trial.require(opened, manifest.library, tensorrt, rules, owner=name, beside=beside)
     return _Ready(opened=opened, beside=beside)
 
 
 def _load(plugin: InstalledPlugin, manifest: Manifest, ready: _Ready, tensorrt: InstalledTensorRT) -> LoadedPlugin:
-    library, declared = ready.opened.path, _declared(manifest)
+    library, declared = ready.opened.path, manifest.library.keys
     registry = flavour.load(tensorrt).get_plugin_registry()
     others = [known for key, known in _plugins.items() if key[0] is tensorrt.flavour and known.library != library]
-    aside = _adoption.make_room(registry, library, declared, plugin.distribution, others)
+    before = _adoption.registered(registry)
+    aside = _adoption.make_room(registry, library, declared, before, plugin.distribution, others)
     try:
-        handle = _enter(registry, plugin, manifest, ready, tensorrt, others)
+        # What has given way is out of the registry.
+        before = _adoption.registered(registry) if aside else before
+        handle = _enter(registry, plugin, manifest, ready, tensorrt, before, others)
     except BaseException:
         _set_aside.put_back(registry, aside)
         raise
@@ -204,11 +208,11 @@ def _enter(
     manifest: Manifest,
     ready: _Ready,
     tensorrt: InstalledTensorRT,
+    before: Mapping[CreatorKey, Any],
     others: Sequence[LoadedPlugin],
 ) -> Any:
     """Bring the library in, unless somebody has done so, and prove that its creators are there; gives the handle."""
-    library, declared = ready.opened.path, _declared(manifest)
-    before = _adoption.registered(registry)
+    library, declared = ready.opened.path, manifest.library.keys
     if _adoption.is_adoptable(library, declared, before, plugin.distribution, others):
         return None
     handle = _bring_in(registry, ready, manifest, tensorrt)
@@ -228,10 +232,6 @@ def _is_in(library: Path, declared: Iterable[CreatorKey], tensorrt: InstalledTen
     with _lock:
         registered = _adoption.registered(flavour.load(tensorrt).get_plugin_registry())
         return any(library_of(registered[key]) == library for key in declared if key in registered)
-
-
-def _declared(manifest: Manifest) -> tuple[CreatorKey, ...]:
-    return tuple(creator.key for creator in manifest.library.creators)
 
 
 def _distribution(plugin: InstalledPlugin | LoadedPlugin) -> str:
@@ -280,22 +280,12 @@ def _bring_in(registry: Any, ready: _Ready, manifest: Manifest, tensorrt: Instal
 def _creators_missing(
     plugin: InstalledPlugin, library: Path, absent: Iterable[CreatorKey], appeared: Iterable[CreatorKey]
 ) -> CreatorsMissingError:
-    found = _join(appeared) or "no new creator"
-    elsewhere = [known for known in _plugins.values() if known.library == library]
+    found, remedy = CreatorKey.listed(appeared), f"{plugin.remedy}, or ask its author to rebuild it"
     registration = plugin.manifest.library.registration if plugin.manifest else "dynamic"
-    if registration == "static" and found == "no new creator":
+    if registration == "static" and not found:
         # Initialisers run once in a process, whoever opened the library and however often.
+        elsewhere = [known for known in _plugins.values() if known.library == library]
         where = f"with {elsewhere[0].tensorrt.flavour.module}" if elsewhere else "before"
         found = f"no new creator: it registers itself once in a process, and was opened {where}"
         remedy = "load it in a new process, and there with one TensorRT only"
-    else:
-        remedy = f"{plugin.remedy}, or ask its author to rebuild it"
-    return CreatorsMissingError(
-        f"{library} was loaded without the creators that its manifest declares: {_join(absent)}",
-        found=found,
-        remedy=remedy,
-    )
-
-
-def _join(keys: Iterable[CreatorKey]) -> str:
-    return ", ".join(str(key) for key in sorted(keys))
+    return _library_file.creators_missing(library, absent, found, remedy=remedy)

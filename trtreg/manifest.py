@@ -14,7 +14,7 @@ from trtreg._json_table import Table, UnexpectedJSONError
 from trtreg.errors import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from os import PathLike
 
 __all__ = [
@@ -59,6 +59,16 @@ class CreatorKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}::{self.name} {self.version}" if self.namespace else f"{self.name} {self.version}"
+
+    @classmethod
+    def of(cls, creator: Any) -> CreatorKey:
+        """The key of a creator in TensorRT's registry."""
+        return cls(creator.name, creator.plugin_version, creator.plugin_namespace)
+
+    @staticmethod
+    def listed(keys: Iterable[CreatorKey]) -> str:
+        """Several of them as text, in order."""
+        return ", ".join(str(key) for key in sorted(keys))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +139,11 @@ class Library:
     init: str | None = None
     interface: Interface | None = None
     creators: tuple[Creator, ...] = ()
+
+    @property
+    def keys(self) -> tuple[CreatorKey, ...]:
+        """The keys of its creators."""
+        return tuple(creator.key for creator in self.creators)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -84,9 +84,9 @@ def _load(plugin: PluginFacts, load: Load) -> Iterator[Finding]:
             yield _finding(
                 rule,
                 plugin,
-                f"{_title(load)} {text}: {_join(keys)}",
-                found=_join(found) or "no creator",
-                expected=_join(declared) or "no creator",
+                f"{_title(load)} {text}: {CreatorKey.listed(keys)}",
+                found=CreatorKey.listed(found) or "no creator",
+                expected=CreatorKey.listed(declared) or "no creator",
                 remedy=remedy,
             )
     for key in sorted(declared.keys() & found.keys()):
@@ -113,10 +113,6 @@ def _field(name: str, fields: dict[str, tuple[str, int]]) -> str:
 
 def _title(load: Load) -> str:
     return f"{load.flavour.module} {load.version}"
-
-
-def _join(keys: Iterable[CreatorKey]) -> str:
-    return ", ".join(str(key) for key in sorted(keys))
 
 
 def judge_targets(package: PackageFacts, targets: Targets) -> Iterator[Finding]:

@@ -48,7 +48,7 @@ def check(
             verdict = compatibility.judge(manifest, environment)
             if isinstance(verdict, compatibility.Incompatible):
                 raise IncompatiblePluginError(f"{name} does not fit this machine", reasons=verdict.reasons)
-            registered.setdefault(name, []).extend(creator.key for creator in manifest.library.creators)
+            registered.setdefault(name, []).extend(manifest.library.keys)
     others = [p for p in installed if canonicalize_name(p.distribution) not in projects]
     conflicts.refuse(registered, others, preferences.read())
 

@@ -14,9 +14,10 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from trtreg.sdk import cache
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from trtreg.manifest import Manifest
     from trtreg.sdk.project import Project
@@ -61,7 +62,7 @@ def linked(plugin: Project, tools: Toolchain, manifest: Manifest) -> tuple[Part,
         Part(
             name="cudart_static",
             version=manifest.library.cuda,
-            sha256=_sha256(tools.nvcc.cudart),
+            sha256=cache.digest(tools.nvcc.cudart),
             description=f"The CUDA runtime, from the toolkit of nvcc {tools.nvcc.version}",
             license=_CUDA,
         ),
@@ -75,7 +76,7 @@ def linked(plugin: Project, tools: Toolchain, manifest: Manifest) -> tuple[Part,
             purl=f"pkg:pypi/trtreg@{sdk}" if sdk else None,
         ),
         *(
-            Part(name=path.name, sha256=_sha256(path), description="A static library of the project")
+            Part(name=path.name, sha256=cache.digest(path), description="A static library of the project")
             for path in sorted(set(archives), key=lambda path: path.name)
         ),
     )
@@ -193,14 +194,6 @@ def _number(version: str) -> str | None:
     """Give the version in a compiler's account of itself, such as 'g++ (Debian 12.2.0-14) 12.2.0 x86_64-linux-gnu'."""
     found = re.findall(r"(?<![\w.-])\d+\.\d+(?:\.\d+)*(?![\w.-])", version)
     return found[-1] if found else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _drop_none(data: dict[str, Any]) -> dict[str, Any]:

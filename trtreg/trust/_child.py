@@ -24,6 +24,7 @@ from typing import Any
 from trtreg import _library_file, flavour
 from trtreg.errors import TrtregError
 from trtreg.foreign import opening
+from trtreg.manifest import CreatorKey
 
 __all__: list[str] = []
 
@@ -58,9 +59,9 @@ def _creators(task: dict[str, Any], tensorrt: flavour.InstalledTensorRT, registr
     expected = {tuple(key) for key in task["replaced"]}
     for creator in registry.all_creators:
         # Whoever loads it has decided about TensorRT's own creators of the same names; here they are in the way.
-        if _key(creator) in expected:
+        if CreatorKey.of(creator) in expected:
             registry.deregister_creator(creator)
-    before = {_key(creator) for creator in registry.all_creators}
+    before = {CreatorKey.of(creator) for creator in registry.all_creators}
     with flavour.capture() as messages:
         if task["registration"] != "dynamic":
             opening.open_library(library, tensorrt, task["init"], loadable=loadable, beside=beside)
@@ -69,7 +70,7 @@ def _creators(task: dict[str, Any], tensorrt: flavour.InstalledTensorRT, registr
             handle = registry.load_library(str(loadable))
             if handle is None:
                 raise _refusal(library, loadable, messages, task["owner"])
-    found = [_describe(creator) for creator in registry.all_creators if _key(creator) not in before]
+    found = [_describe(creator) for creator in registry.all_creators if CreatorKey.of(creator) not in before]
     if task["registration"] == "dynamic":
         _go_round(registry, loadable, handle)
     return found
@@ -170,12 +171,8 @@ def _set(kind: int, limit: int) -> None:
     resource.setrlimit(kind, (limit, limit))
 
 
-def _key(creator: Any) -> tuple[str, str, str]:
-    return creator.name, creator.plugin_version, creator.plugin_namespace
-
-
 def _describe(creator: Any) -> dict[str, Any]:
-    name, version, namespace = _key(creator)
+    name, version, namespace = CreatorKey.of(creator)
     return {
         "name": name,
         "version": version,

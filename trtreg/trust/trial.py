@@ -10,7 +10,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from trtreg.errors import CreatorsMissingError, QuarantinedError
+from trtreg import _library_file
+from trtreg.errors import QuarantinedError
 from trtreg.manifest import CreatorKey
 from trtreg.trust import child, verdicts
 
@@ -93,14 +94,13 @@ def _try(
 ) -> Verdict:
     from trtreg.foreign.style import Style
 
-    declared: tuple[CreatorKey, ...] = tuple(creator.key for creator in library.creators)
     task = child.Task(
         library=opened,
         tensorrt=tensorrt,
         style=Style(registration=library.registration, init=library.init),
         owner=owner,
         beside=tuple(beside),
-        replaced=declared,
+        replaced=library.keys,
         seconds=policy.trial_seconds,
         memory_mib=policy.trial_memory_mib,
     )
@@ -108,7 +108,7 @@ def _try(
     answer = child.ask(task)
     seconds = round(time.monotonic() - start, 3)
     if library.registration == "dynamic" and isinstance(answer, list):
-        _require_creators(opened.path, declared, answer, owner)
+        _require_creators(opened.path, library.keys, answer, owner)
     reason = str(answer) if isinstance(answer, child.Death) else ""
     _log.info(
         "%s is new with %s %s here: tried in a process of its own in %.1f s, %s",
@@ -126,14 +126,10 @@ def _require_creators(
     path: Path, declared: Sequence[CreatorKey], answer: Sequence[Mapping[str, Any]], owner: str
 ) -> None:
     """Refuse a library that registers other creators than it should, before this process opens it."""
-    found = sorted((each["name"], each["version"], each["namespace"]) for each in answer)
-    absent = [key for key in declared if tuple(key) not in found]
-    if absent:
-        raise CreatorsMissingError(
-            f"{path} was loaded without the creators that its manifest declares: {', '.join(map(str, absent))}",
-            found=", ".join(str(CreatorKey(*key)) for key in found) or "no new creator",
-            remedy=f"reinstall {owner}, or ask its author to rebuild it",
-        )
+    found = {CreatorKey(each["name"], each["version"], each["namespace"]) for each in answer}
+    if absent := set(declared) - found:
+        remedy = f"reinstall {owner}, or ask its author to rebuild it"
+        raise _library_file.creators_missing(path, absent, CreatorKey.listed(found), remedy=remedy)
 
 
 def _refusal(verdict: Verdict, path: Path, owner: str) -> QuarantinedError:

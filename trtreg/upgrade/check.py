@@ -99,7 +99,7 @@ class _Shop:
         if self._shelf is None or plugin.manifest is None:
             return ()
         own = self._shelf.of_project(plugin.distribution)
-        keys = tuple(creator.key for creator in plugin.manifest.library.creators)
+        keys = plugin.manifest.library.keys
         found = {str(offer): offer for offer in (own, *self._shelf.offers(keys)) if offer is not None and offer.fits}
         return tuple(found.values())
 
