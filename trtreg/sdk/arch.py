@@ -48,10 +48,11 @@ class Targets:
 
     @property
     def nvcc_flags(self) -> tuple[str, ...]:
-        """The -gencode options."""
+        """The -gencode options, and a macro such as TRTREG_SM_90A for each chip that has code of its own."""
         real = [f"-gencode=arch=compute_{arch.plain},code=sm_{arch.plain}" for arch in self.sms]
         virtual = [f"-gencode=arch=compute_{arch.plain},code=compute_{arch.plain}" for arch in self.ptx]
-        return (*real, *virtual)
+        own = [f"-DTRTREG_SM_{arch.plain.upper()}" for arch in self.sms if arch.variant]
+        return (*real, *virtual, *own)
 
     def __str__(self) -> str:
         names = [f"sm_{arch.plain}" for arch in self.sms] + [f"PTX {arch.plain}" for arch in self.ptx]

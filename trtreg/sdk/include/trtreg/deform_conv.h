@@ -1,12 +1,15 @@
 // Deformable convolution, for the plugins that have it: with and without masks, and with masks as logits.
 //
-//   deform_conv_params.h  what the kernels are given, and where the taps of a pixel lie
-//   deform_conv_tensor.h  on tensor cores: float16, bfloat16, and float32 where TF32 is allowed
-//   deform_conv_exact.h   all else
+//   deform_conv_params.h   what the kernels are given, and where the taps of a pixel lie
+//   deform_conv_arrange.h  x and the weight, in the order that tensor cores want them in
+//   deform_conv_tensor.h   on tensor cores: float16, bfloat16, and float32 where TF32 is allowed
+//   deform_conv_hopper.h   the same on sm_90a
+//   deform_conv_exact.h    all else
 #ifndef TRTREG_DEFORM_CONV_H
 #define TRTREG_DEFORM_CONV_H
 
 #include "trtreg/deform_conv_exact.h"
+#include "trtreg/deform_conv_hopper.h"
 #include "trtreg/deform_conv_tensor.h"
 #include "trtreg/operator.h"
 
@@ -84,7 +87,10 @@ class Operator : public Plugin {
       p.y = call.out<T>(0);
       if (may_round<T>() && compute_capability() >= 80) {
         Arrangement<T> const arrangement(p);
-        if (arrangement.fits) return run_on_tensor_cores(p, arrangement, call.workspace, call.stream);
+        if (arrangement.fits) {
+          auto const run = hopper::available() ? on_hopper::run<T> : run_on_tensor_cores<T>;
+          return run(p, arrangement, call.workspace, call.stream);
+        }
       }
       bool const few = p.out_channels / p.groups <= 32;
       int64_t const blocks = ceil_div(p.pixels(), kPixels) * p.tiles(few ? 32 : 128) * p.groups;

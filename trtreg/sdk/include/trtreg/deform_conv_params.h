@@ -63,11 +63,11 @@ class Sampler {
   }
 
   // Where `moves` put the tap at (row, column) of the kernel.
-  __host__ __device__ Moves place(Params<T> const& p, int64_t row, int64_t column, Moves const& moves) const {
+  __host__ __device__ Moves place(Params<T> const& p, uint32_t row, uint32_t column, Moves const& moves) const {
     if (!exists_) return {-2.f, -2.f, 0.f};  // outside
     float const mask = p.mask_logits ? 1.f / (1.f + expf(-moves.mask)) : moves.mask;
-    return {y_ + static_cast<float>(row * p.h.dilation) + moves.y,
-            x_ + static_cast<float>(column * p.w.dilation) + moves.x, mask};
+    return {y_ + static_cast<float>(row * static_cast<uint32_t>(p.h.dilation)) + moves.y,
+            x_ + static_cast<float>(column * static_cast<uint32_t>(p.w.dilation)) + moves.x, mask};
   }
 
  private:

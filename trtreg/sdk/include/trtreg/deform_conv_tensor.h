@@ -1,121 +1,16 @@
 // Deformable convolution on tensor cores (sm_80 and newer): float16, bfloat16, and float32 as TF32.
 //
 // As in deform_conv_exact.h the sampled columns exist only in shared memory. Here they have 16 bits (or are TF32), and
-// a sample takes 16 bytes of neighbouring channels at once: `arrange_kernel` lays x out with the channels last, and the
-// weight with the taps first, before. A block owns a tile of y, `kOut` output channels of `kPixels` pixels. It walks
-// over the taps, and over the input channels of each in slices of 128 bytes. While it multiplies one slice, it samples
-// the next: the reads of a part of it are under way during a part of the products.
+// x and the weight lie as deform_conv_arrange.h has them, a tap at a time. A block owns a tile of y, `kOut` output
+// channels of `kPixels` pixels, and walks over the slices. While it multiplies one slice, it samples the next: the
+// reads of a part of it are under way during a part of the products.
 #ifndef TRTREG_DEFORM_CONV_TENSOR_H
 #define TRTREG_DEFORM_CONV_TENSOR_H
 
-#include "trtreg/deform_conv_params.h"
-#include "trtreg/mma.h"
+#include "trtreg/deform_conv_arrange.h"
 
 namespace TRTREG_NAMESPACE {
 namespace deform_conv {
-
-// What the tensor kernel needs besides: see Arrangement.
-template <typename T>
-struct TensorParams {
-  Params<T> p;
-  T const* x;          // [batch, h.in * w.in, channels]
-  T const* weight;     // [groups, taps, out_channels / groups, channels / groups]
-  int32_t depth;       // channels that share their points: those of one group and one deform group
-  int32_t sets;        // of such channels, in a group
-  bool pairs;          // of pixels of x can be read at once
-  int64_t x_tiles[2];  // that x is laid out anew in: of channels, of pixels
-};
-
-// The copies of x and of the weight, in the workspace: how large they are, and whether this kernel can do it at all.
-template <typename T>
-struct Arrangement {
-  static constexpr int kAlignment = 256;
-
-  explicit Arrangement(Params<T> const& p) {
-    int64_t const group = p.channels / p.groups;
-    int64_t const deform_group = p.channels / p.deform_groups;
-    depth = std::min(group, deform_group);
-    // Groups and deform groups lie within one another, and a sample takes channels of one of each.
-    fits = depth > 0 && std::max(group, deform_group) % depth == 0 && depth % mma::kChunkOf<T> == 0 &&
-           p.out_channels / p.groups >= 16 && p.batch * p.h.in * p.w.in < UINT32_MAX && depth < INT32_MAX;
-    if (!fits) return;
-    // Behind the last pixel one of zeros, for what lies outside, as long as a slice may reach over its end.
-    x = (p.batch * p.h.in * p.w.in + 1) * p.channels + mma::kChunks * mma::kChunkOf<T>;
-    weight = p.out_channels * group * p.taps();
-  }
-
-  size_t bytes() const { return fits ? static_cast<size_t>(aligned(x) + aligned(weight)) * sizeof(T) : 0; }
-  static int64_t aligned(int64_t size) { return ceil_div(size, kAlignment) * kAlignment; }
-
-  int64_t depth{0}, x{0}, weight{0};
-  bool fits{false};
-};
-
-constexpr int kArranged = 64;  // pixels and channels of a tile that a block lays out anew
-
-// x with its channels last, and behind its blocks those for the weight.
-template <typename T>
-__global__ void __launch_bounds__(kThreads) arrange_kernel(TensorParams<T> const t) {
-  Params<T> const& p = t.p;
-  int64_t const x_blocks = p.batch * t.x_tiles[0] * t.x_tiles[1];
-  if (blockIdx.x >= x_blocks) {
-    int64_t const channels = p.channels / p.groups;
-    int64_t const out = p.out_channels / p.groups;
-    int64_t const size = p.out_channels * channels * p.taps();
-    int64_t const dims[4]{p.groups, p.taps(), out, channels};
-    int64_t const stride = (static_cast<int64_t>(gridDim.x) - x_blocks) * kThreads;
-    for (int64_t i = (blockIdx.x - x_blocks) * kThreads + threadIdx.x; i < size; i += stride) {
-      int64_t at[4];
-      unravel(i, dims, at);
-      T const value = p.weight[((at[0] * out + at[2]) * channels + at[3]) * p.taps() + at[1]];
-      const_cast<T*>(t.weight)[i] = mma::rounded<T>(to_float(value));
-    }
-    T* const zeros = const_cast<T*>(t.x) + p.batch * p.h.in * p.w.in * p.channels;
-    int64_t const count = p.channels + mma::kChunks * mma::kChunkOf<T>;
-    for (int64_t i = threadIdx.x; blockIdx.x == x_blocks && i < count; i += kThreads) zeros[i] = T(0.f);
-    return;
-  }
-  constexpr int kSize = mma::kChunkOf<T>;
-  __shared__ T tile[kArranged][kArranged + 2];
-  int64_t const plane = p.h.in * p.w.in;
-  int64_t const dims[3]{p.batch, t.x_tiles[0], t.x_tiles[1]};
-  int64_t at[3];
-  unravel(blockIdx.x, dims, at);
-  int64_t const first_channel = at[1] * kArranged;
-  int64_t const first_pixel = at[2] * kArranged;
-  auto const channels = static_cast<int>(p.channels - first_channel);  // that are left, and pixels
-  auto const pixels = static_cast<int>(plane - first_pixel < kArranged ? plane - first_pixel : kArranged);
-  T const* const from = p.x + (at[0] * p.channels + first_channel) * plane + first_pixel;
-  T* const to = const_cast<T*>(t.x) + (at[0] * plane + first_pixel) * p.channels + first_channel;
-  int const thread = static_cast<int>(threadIdx.x);
-  if (t.pairs) {
-#pragma unroll
-    for (int i = thread / (kArranged / 2); i < kArranged; i += kThreads / (kArranged / 2)) {
-      int const pixel = thread % (kArranged / 2) * 2;
-      if (i < channels && pixel < pixels) {
-        *reinterpret_cast<Pack<T, 2>*>(&tile[i][pixel]) = load<T, 2>(from + i * plane + pixel);
-      }
-    }
-  } else {
-#pragma unroll
-    for (int i = thread / kArranged; i < kArranged; i += kThreads / kArranged) {
-      int const pixel = thread % kArranged;
-      if (i < channels && pixel < pixels) tile[i][pixel] = from[i * plane + pixel];
-    }
-  }
-  __syncthreads();
-  constexpr int kPacks = kArranged / kSize;
-#pragma unroll
-  for (int i = thread; i < kArranged * kPacks; i += kThreads) {
-    int const pixel = i / kPacks;
-    int const channel = i % kPacks * kSize;
-    if (pixel >= pixels || channel >= channels) continue;
-    Pack<T, kSize> pack;
-#pragma unroll
-    for (int k = 0; k < kSize; ++k) pack[k] = tile[channel + k][pixel];
-    store(to + pixel * p.channels + channel, pack);
-  }
-}
 
 // Where the taps of a block's pixels lie, of one tap and deform group.
 template <int kPixels>
@@ -139,24 +34,24 @@ struct Shared {
   Sampler<T> samplers[kPixels];  // here, and not in registers, which the sums need
 };
 
-// One step of a block's walk: a tap, and up to 128 bytes of channels that share their points (a set).
+// One step of a block's walk: a tap of a set, and up to 128 bytes of the set's channels.
 struct Slice {
-  int32_t set{0};             // of all taps
+  int32_t index{0};
+  int32_t tap_of_set{0};  // of all sets
+  int32_t set{0};
   int32_t row{0}, column{0};  // of the tap
-  int32_t set_of_tap{0};
-  int32_t first{0};  // channel, in the set
+  int32_t first{0};           // channel, in the set
 };
 
 template <typename T, int kOut, int kPixels, int kOutWarps, int kPixelWarps>
 __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_kernel(TensorParams<T> const t) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#if (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800) && \
+    !defined(__CUDA_ARCH_FEAT_SM90_ALL)  // see deform_conv_hopper.h
   constexpr int kThreads = kOutWarps * kPixelWarps * kWarp;
   constexpr int kSize = mma::kChunkOf<T>;
   constexpr int kDepth = mma::kChunks * kSize;
-  constexpr bool kAsynchronous = mma::kAsynchronous && kThreads == kOut / 16 * kWarp;
   // Products of 16 x 8 that a warp has, each way.
-  constexpr int kOfWarp[2] = {kAsynchronous ? 1 : kOut / kOutWarps / 16,
-                              kAsynchronous ? kPixels / 8 : kPixels / kPixelWarps / 8};
+  constexpr int kOfWarp[2] = {kOut / kOutWarps / 16, kPixels / kPixelWarps / 8};
   constexpr int kPasses = kPixels * mma::kChunks / kThreads;  // chunks that a thread samples
   constexpr int kSteps = mma::kChunks / mma::kStep;
   static_assert(kOfWarp[0] > 0 && kOfWarp[1] % 2 == 0 && kPasses > 0 && 4 * kPixels >= kThreads);
@@ -170,18 +65,18 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   int64_t const out_channels = p.out_channels / p.groups;
   int64_t const first_channel = blockIdx.x % tiles * kOut;  // in the group
   int64_t const first_pixel = blockIdx.x / tiles / p.groups * kPixels;
-  int32_t const last = static_cast<int32_t>(p.taps()) * t.sets;  // set
 
   auto const after = [&](Slice slice) {
+    ++slice.index;
     slice.first += kDepth;
     if (slice.first < t.depth) return slice;
     slice.first = 0;
-    ++slice.set;
-    if (++slice.set_of_tap == t.sets) {
-      slice.set_of_tap = 0;
-      if (++slice.column == p.w.kernel) {
-        slice.column = 0;
-        ++slice.row;
+    ++slice.tap_of_set;
+    if (++slice.column == p.w.kernel) {
+      slice.column = 0;
+      if (++slice.row == p.h.kernel) {
+        slice.row = 0;
+        ++slice.set;
       }
     }
     return slice;
@@ -195,12 +90,12 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
 #pragma unroll
     for (int i = 0; i < kFinds; ++i) {
       Sampler<T> const& sampler = shared.samplers[(thread + i * kThreads) / 4];
-      moves[i] = sampler.read(p, first_deform_group + slice.set_of_tap, tap_of(slice));
+      moves[i] = sampler.read(p, first_deform_group + slice.set, tap_of(slice));
     }
   };
   auto const nowhere = static_cast<uint32_t>(p.batch * p.h.in * p.w.in);
   auto const keep_points = [&](Slice const& slice, Moves const(&moves)[kFinds]) {
-    Points<kPixels>& points = shared.points[slice.set % 2];
+    Points<kPixels>& points = shared.points[slice.tap_of_set % 2];
 #pragma unroll
     for (int i = 0; i < kFinds; ++i) {
       int const pixel = (thread + i * kThreads) / 4;
@@ -220,17 +115,13 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   int const row = thread / mma::kChunks;
   int const chunk = thread % mma::kChunks;
   uint32_t const place = mma::place(row, chunk);
-  T const* const weight = t.weight + (group * p.taps() * out_channels + first_channel + row) * channels + chunk * kSize;
-  auto const rows_left =
-      static_cast<int32_t>(out_channels - first_channel < kOut ? out_channels - first_channel : kOut);
+  int64_t const tile = group * tiles + blockIdx.x % tiles;
+  mma::Chunk const* const weight = t.weight + tile * t.slices * kOut * mma::kChunks + thread;
   auto const fetch_weights = [&](Slice const& slice, Tiles<kOut, kPixels>& tiles) {
-    T const* const from = weight + tap_of(slice) * out_channels * channels + slice.set_of_tap * t.depth + slice.first;
-    bool const exists = slice.first + chunk * kSize < t.depth;
+    constexpr int kSize = kOut * mma::kChunks;
+    mma::Chunk const* const from = weight + static_cast<int64_t>(slice.index) * kSize;
 #pragma unroll
-    for (int i = 0; i < kOut; i += kRows) {
-      bool const here = exists && row + i < rows_left;
-      mma::copy_async(tiles.weights + place + i * mma::kChunks, here ? from + i * channels : t.weight, here);
-    }
+    for (int i = 0; i < kSize; i += kThreads) mma::copy_async(tiles.weights + thread + i, from + i, true);
     mma::end_copies();
   };
 
@@ -240,9 +131,9 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   auto const* const x = reinterpret_cast<unsigned char const*>(t.x + group * channels + chunk * kSize);
   auto const pixel_bytes = static_cast<uint32_t>(p.channels * static_cast<int64_t>(sizeof(T)));
   auto const gather = [&](Slice const& slice, int pass) {
-    Pack<uint32_t, 4> const pixel = shared.points[slice.set % 2].pixel[row + pass * kRows];
-    uint32_t const channel = (slice.set_of_tap * t.depth + slice.first) * static_cast<uint32_t>(sizeof(T));
-    bool const exists = slice.set < last && slice.first + chunk * kSize < t.depth;
+    Pack<uint32_t, 4> const pixel = shared.points[slice.tap_of_set % 2].pixel[row + pass * kRows];
+    uint32_t const channel = (slice.set * t.depth + slice.first) * static_cast<uint32_t>(sizeof(T));
+    bool const exists = slice.index < t.slices && slice.first + chunk * kSize < t.depth;
     Corners corners;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -252,7 +143,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
     return corners;
   };
   auto const keep_columns = [&](Slice const& slice, Tiles<kOut, kPixels>& tiles, int pass, Corners const& corners) {
-    Points<kPixels> const& points = shared.points[slice.set % 2];
+    Points<kPixels> const& points = shared.points[slice.tap_of_set % 2];
     Pack<float, 4> const share = points.weight[row + pass * kRows];
     float const scale = points.scale[row + pass * kRows];
     Pack<T, kSize> result;
@@ -268,8 +159,8 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   };
 
   int const warp = thread / kWarp;
-  int const warp_out = kAsynchronous ? warp * 16 : warp / kPixelWarps * kOfWarp[0] * 16;
-  int const warp_pixel = kAsynchronous ? 0 : warp % kPixelWarps * kOfWarp[1] * 8;
+  int const warp_out = warp / kPixelWarps * kOfWarp[0] * 16;
+  int const warp_pixel = warp % kPixelWarps * kOfWarp[1] * 8;
   float sums[kOfWarp[0]][kOfWarp[1]][4]{};
   auto const multiply = [&](Tiles<kOut, kPixels> const& tiles, int step) {
     uint32_t columns[kOfWarp[1] / 2][4];
@@ -288,19 +179,6 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
     }
   };
 
-  auto const begin_to_multiply = [&](Tiles<kOut, kPixels> const& tiles) {
-    if constexpr (kAsynchronous) {
-      mma::Chunk const* const weights = tiles.weights + warp / mma::kWarpGroup * 64 * mma::kChunks;
-      mma::begin_products();
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        mma::multiply_async<T, kPixels>(sums[0], mma::describe(weights, step * mma::kStep),
-                                        mma::describe(tiles.columns, step * mma::kStep));
-      }
-      mma::end_products();
-    }
-  };
-
   // The first slice, and the points of the second.
   Slice slice;
   Slice next = after(slice);
@@ -309,7 +187,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   Moves moves[kFinds];
   read_moves(slice, moves);
   keep_points(slice, moves);
-  if (next.set == 1 && next.set < last) {
+  if (next.tap_of_set == 1 && next.index < t.slices) {
     read_moves(next, moves);
     keep_points(next, moves);
   }
@@ -318,40 +196,28 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
 #pragma unroll
   for (int pass = 0; pass < kPasses; ++pass) keep_columns(slice, shared.tiles[0], pass, gather(slice, pass));
   mma::wait_for_copies<0>();
-  mma::publish();
   __syncthreads();
 
-  for (int current = 0; slice.set < last; current ^= 1) {
-    bool const more = next.set < last;
+  for (int current = 0; slice.index < t.slices; current ^= 1) {
+    bool const more = next.index < t.slices;
     Slice const later = after(next);
     Tiles<kOut, kPixels>& coming = shared.tiles[current ^ 1];
     if (more) fetch_weights(next, coming);
     // Points are found one slice before they are used. The offsets have the products' time to arrive.
-    bool const finds = later.set < last && later.set != next.set;
+    bool const finds = later.index < t.slices && later.tap_of_set != next.tap_of_set;
     if (finds) read_moves(later, moves);
     // Behind the last slice, too, columns are kept: zeros, where nobody reads.
-    if constexpr (kAsynchronous) {
-      begin_to_multiply(shared.tiles[current]);
-      Corners corners[kPasses];
 #pragma unroll
-      for (int pass = 0; pass < kPasses; ++pass) corners[pass] = gather(next, pass);
+    for (int pass = 0; pass < kPasses; ++pass) {
+      Corners const corners = gather(next, pass);
 #pragma unroll
-      for (int pass = 0; pass < kPasses; ++pass) keep_columns(next, coming, pass, corners[pass]);
-    } else {
-#pragma unroll
-      for (int pass = 0; pass < kPasses; ++pass) {
-        Corners const corners = gather(next, pass);
-#pragma unroll
-        for (int step = pass * kSteps / kPasses; step < (pass + 1) * kSteps / kPasses; ++step) {
-          multiply(shared.tiles[current], step);
-        }
-        keep_columns(next, coming, pass, corners);
+      for (int step = pass * kSteps / kPasses; step < (pass + 1) * kSteps / kPasses; ++step) {
+        multiply(shared.tiles[current], step);
       }
+      keep_columns(next, coming, pass, corners);
     }
     if (finds) keep_points(later, moves);
     mma::wait_for_copies<0>();
-    if constexpr (kAsynchronous) mma::wait_for_products<0>();
-    mma::publish();
     __syncthreads();
     slice = next;
     next = later;
@@ -388,21 +254,11 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
 #endif
 }
 
-// Both kernels; `workspace` has Arrangement::bytes().
+// `workspace` has Arrangement::bytes().
 template <typename T>
 void run_on_tensor_cores(Params<T> const& p, Arrangement<T> const& arrangement, void* workspace, cudaStream_t stream) {
-  auto* const x = static_cast<T*>(workspace);
-  auto* const weight = x + Arrangement<T>::aligned(arrangement.x);
-  TensorParams<T> t{p, x, weight};
-  t.depth = static_cast<int32_t>(arrangement.depth);
-  t.sets = static_cast<int32_t>(p.channels / p.groups / t.depth);
-  t.pairs = p.h.in * p.w.in % 2 == 0 && aligned(2 * sizeof(T), p.x);
-  t.x_tiles[0] = ceil_div(p.channels, kArranged);
-  t.x_tiles[1] = ceil_div(p.h.in * p.w.in, kArranged);
-  int64_t const weight_blocks = std::min(ceil_div(arrangement.weight, 4 * kThreads), int64_t{1024});
-  launch(arrange_kernel<T>, {p.batch * t.x_tiles[0] * t.x_tiles[1] + weight_blocks}, stream, t);
-
   auto const start = [&](auto kernel, int out, int pixels, int threads, size_t shared) {
+    TensorParams<T> const t = arrange(p, arrangement, out, 1, workspace, stream);
     int64_t const blocks = ceil_div(p.pixels(), pixels) * p.tiles(out) * p.groups;
     launch(kernel, {blocks, threads, shared}, stream, t);
   };

@@ -21,11 +21,13 @@ namespace TRTREG_NAMESPACE {
 constexpr int kThreads = 256;  // of a block, where nothing speaks for another number
 constexpr int kWarp = 32;
 
-// Blocks of `threads` threads; `shared` is their dynamic shared memory in bytes.
+// Blocks of `threads` threads; `shared` is their dynamic shared memory in bytes. An `early` kernel may begin while the
+// one before it on the stream still runs, where that lets it: see hopper::wait_for_previous.
 struct Grid {
   int64_t blocks;
   int threads{kThreads};
   size_t shared{0};
+  bool early{false};
 };
 
 // One thread for each of `items`, or for each `per_thread` of them. What exceeds the largest grid is left to the
@@ -99,6 +101,13 @@ void launch(void (*kernel)(Parameters...), Grid const& grid, cudaStream_t stream
   config.blockDim.x = static_cast<unsigned>(grid.threads);
   config.dynamicSmemBytes = grid.shared;
   config.stream = stream;
+  cudaLaunchAttribute attribute{};
+  if (grid.early) {
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+  }
   cudaError_t const status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   if (status != cudaSuccess) (void)cudaGetLastError();  // reported here: the next caller of CUDA shall not find it
   check(status, "kernel launch");

@@ -1,0 +1,135 @@
+// What sm_90a has besides mma.h: barriers that also count bytes, copies of whole tiles, and blocks that work together.
+//
+// Nothing here exists elsewhere: the sources that use it stand behind `#ifdef __CUDA_ARCH_FEAT_SM90_ALL`, and their
+// kernels are launched only where `available` says so.
+#ifndef TRTREG_HOPPER_H
+#define TRTREG_HOPPER_H
+
+#include "trtreg/launch.h"
+
+// Blocks of a cluster, behind __launch_bounds__.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define TRTREG_CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
+#else
+#define TRTREG_CLUSTER(blocks)
+#endif
+
+namespace TRTREG_NAMESPACE {
+namespace hopper {
+
+// Whether this library has code for sm_90a, and runs on it.
+inline bool available() {
+#ifdef TRTREG_SM_90A  // by the build
+  return compute_capability() == 90;
+#else
+  return false;
+#endif
+}
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+__device__ inline uint32_t shared_address(void const* pointer) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// A barrier in shared memory. A phase of it ends when as many have arrived as it was made for, and all bytes that were
+// expected are there; `wait` takes the parity of the phase whose end is waited for.
+class Barrier {
+ public:
+  __device__ void make(int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&state_)), "r"(arrivals) : "memory");
+  }
+  __device__ void arrive() {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&state_)) : "memory");
+  }
+  // Copies `bytes`, a multiple of 16, to shared memory; arrives, and is behind that when they are there.
+  __device__ void copy(void* to, void const* from, uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&state_)), "r"(bytes)
+                 : "memory");
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(to)),
+                 "l"(from), "r"(bytes), "r"(shared_address(&state_))
+                 : "memory");
+  }
+  __device__ void wait(uint32_t parity) {
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "again_%=:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@!done bra again_%=;\n"
+        "}" ::"r"(shared_address(&state_)),
+        "r"(parity)
+        : "memory");
+  }
+
+ private:
+  uint64_t state_;
+};
+
+// Makes barriers known to what is not of this block's threads; to be called by the one that made them.
+__device__ inline void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+
+// Waits for the `kThreads` threads that call it with the same id, 1 to 15.
+template <int kId, int kThreads>
+__device__ void sync_some() {
+  asm volatile("bar.sync %0, %1;" ::"n"(kId), "n"(kThreads) : "memory");
+}
+
+// Registers of each thread of four warps: fewer for those that need few, to have more for the others.
+template <int kRegisters>
+__device__ void leave_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// Which block of its cluster this is, and a barrier of all their threads.
+__device__ inline uint32_t block_of_cluster() {
+  uint32_t rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+__device__ inline void sync_cluster() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+// Where `pointer`, into shared memory, lies in that of another block of the cluster.
+__device__ inline uint32_t shared_address_of(void const* pointer, uint32_t block) {
+  uint32_t address;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(pointer)), "r"(block));
+  return address;
+}
+__device__ inline void store_remote(uint32_t address, float const (&values)[4]) {
+  asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(values[0]), "f"(values[1]),
+               "f"(values[2]), "f"(values[3])
+               : "memory");
+}
+
+// Four 8x8 matrices of 16 bits each, as a product has its sums, transposed into rows of 16 bytes that the lanes point
+// to, eight lanes each.
+__device__ inline void store_transposed(void* mine, uint32_t const (&words)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(mine)),
+               "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+#endif
+
+// Between a kernel and the next one, if that is launched with Grid::early: the first lets it begin, and it waits before
+// it reads what the first has written.
+__device__ inline void let_next_begin() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ inline void wait_for_previous() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+}  // namespace hopper
+}  // namespace TRTREG_NAMESPACE
+
+#endif  // TRTREG_HOPPER_H
