@@ -7,25 +7,31 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from trtreg import discovery, manifest
+from trtreg import discovery, loader, manifest
 from trtreg.sdk import toolchain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sigstore_authority import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "tests" / "native"
 INCLUDE = ROOT / "trtreg" / "sdk" / "include"
+#: TensorRT 10.14's headers, in a wheel that happens to carry them; kept, so that a second run downloads nothing.
+CARRIER = "kernel-lens==2.0.1"
+HEADERS = ROOT / "build" / "tensorrt-headers"
 
 Key = manifest.CreatorKey
 
-sys.path.insert(0, str(Path(__file__).parent))  # catalogues, manifests
+sys.path.insert(0, str(Path(__file__).parent))  # catalogues, manifests, pythons, registry
 
 from manifests import describe  # noqa: E402 - it lies there
 
@@ -43,6 +49,14 @@ def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     for variable in ("TRTREG_POLICY", "TRTREG_TRUST"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_loaded() -> Iterator[None]:
+    """Unload what a test has loaded."""
+    yield
+    for known in loader.loaded():
+        loader.unload(known)
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +100,48 @@ def identity_library(compile_library: Callable[..., Path]) -> Path:
     return compile_library(
         "identity.cpp", str(toolchain.find().nvcc.cudart), "-Wl,-z,defs", "-ldl", "-lrt", "-lpthread"
     )
+
+
+@pytest.fixture(scope="session")
+def headers() -> Path:
+    """NVIDIA's genuine headers of TensorRT."""
+    if root := os.environ.get("TENSORRT_ROOT"):
+        return Path(root) / "include"
+    include = HEADERS / "kernel_lens" / "include" / "tensorrt"
+    if not include.is_dir():
+        HEADERS.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(HEADERS), CARRIER]
+        subprocess.run(command, check=True)
+        with zipfile.ZipFile(next(HEADERS.glob("*.whl"))) as wheel:
+            wheel.extractall(HEADERS)
+    return include
+
+
+@pytest.fixture(scope="session")
+def compile_foreign(compile_library: Callable[..., Path], headers: Path) -> Callable[..., Path]:
+    """Compile tests/native/v2.cpp or v3_static.cpp; `name` is that of its one creator.
+
+    -DSLOT=8 is what a build for TensorRT-RTX 1.7 calls: seen in NVIDIA's own libtensorrt_plugins.so.
+    """
+
+    def compile_foreign(source: str, name: str, *flags: str) -> Path:
+        return compile_library(source, "-w", f"-I{headers}", f'-DNAME="{name}"', *flags)
+
+    return compile_foreign
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """Make a Sigstore of our own."""
+    from sigstore_authority import Authority
+
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def trusted_root(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write what a verifier has to know of it."""
+    return authority.trusted_root(tmp_path_factory.mktemp("trust") / "trusted_root.json")
 
 
 @pytest.fixture
@@ -189,3 +245,16 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run_python
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: gives its exit code, stdout and stderr."""
+    from trtreg.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -11,7 +11,7 @@ pytest.importorskip("tensorrt_rtx", reason="no TensorRT here that builds engines
 
 from onnx import TensorProto, helper  # noqa: E402
 
-from trtreg import TRTWrapper, loader, onnx2trt  # noqa: E402
+from trtreg import TRTWrapper, onnx2trt  # noqa: E402
 from trtreg.errors import EngineBuildError, EngineExecutionError  # noqa: E402
 
 PACKAGES = ("grid-sample", "instance-norm", "hswish", "corner-pool", "dcnv2", "cummaxmin")
@@ -22,13 +22,6 @@ REFUSALS = ("compute capability", "CUDA error 209")
 
 for package in PACKAGES:
     pytest.importorskip(f"trtplugin_{package.replace('-', '_')}", reason=f"trtplugin-{package} is not installed")
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_loaded():
-    yield
-    for known in loader.loaded():
-        loader.unload(known)
 
 
 def shapes(images, height, width):

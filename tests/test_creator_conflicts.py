@@ -11,7 +11,8 @@ from pathlib import Path
 
 import onnx.parser
 import pytest
-from foreign.conftest import compile_foreign, headers  # noqa: F401 - fixtures
+from pythons import python_of
+from registry import creators
 
 from trtreg import (
     _creator_origin,
@@ -46,11 +47,8 @@ needs_rtx = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch, site):
+def on_path(monkeypatch, site):
     monkeypatch.syspath_prepend(site)
-    yield
-    for known in loader.loaded():
-        loader.unload(known)
 
 
 @pytest.fixture
@@ -68,11 +66,6 @@ def make(compile_creators, install):
         return install(compile_creators(keys), declared or keys, f"trtplugin-{name}", **changes)
 
     return make
-
-
-def creators():
-    registry = flavour.load().get_plugin_registry()
-    return {CreatorKey(c.name, c.plugin_version, c.plugin_namespace): c for c in registry.all_creators}
 
 
 def owner(key):
@@ -125,7 +118,7 @@ tensorrt = flavour.load()
 registry = tensorrt.get_plugin_registry()
 
 def owner():
-    found = [c for c in registry.all_creators if CreatorKey(c.name, c.plugin_version, c.plugin_namespace) == key]
+    found = [c for c in registry.all_creators if CreatorKey.of(c) == key]
     return [str(_creator_origin.library_of(creator)) for creator in found]
 
 plugin = discovery.find("trtplugin-same")
@@ -144,10 +137,7 @@ print(json.dumps({"version": tensorrt.__version__, "library": str(plugin.library
 def test_a_preferred_package_takes_the_place_of_tensorrts_own_and_gives_it_back(variable, make, site):
     key = CreatorKey("MyelinWeightsTransformPlugin", "1")  # all three have it
     make("same", key, X)
-    python = os.environ.get(variable)
-    if not python:
-        reason = f"{variable} names no Python with this TensorRT; `make test` makes one"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    python = python_of(variable)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(site)])}
     environ["TRTREG_PREFER"] = "MyelinWeightsTransformPlugin=trtplugin-same"
     done = subprocess.run([python, "-c", ROUND], env=environ, check=False, capture_output=True, text=True, timeout=120)
@@ -177,11 +167,9 @@ print(key in registered(registry), type(registered(registry)[key]).__name__)
 """
 
 
-def test_a_creator_of_the_v2_interface_gives_way_too(compile_foreign):  # noqa: F811
+def test_a_creator_of_the_v2_interface_gives_way_too(compile_foreign):
     """Most of a full TensorRT 10's own plugins are of that interface."""
-    python = os.environ.get("TRTREG_TEST_LEAN_10_16")
-    if not python:
-        pytest.skip("TRTREG_TEST_LEAN_10_16 names no Python with this TensorRT; `make test` makes one")
+    python = python_of("TRTREG_TEST_LEAN_10_16")
     library = compile_foreign("v2.cpp", "TrtregForeignOld", "-DSTATIC")
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -243,7 +231,7 @@ def test_a_package_that_is_loaded_is_not_taken_out(make, monkeypatch):
 
 
 @needs_rtx
-def test_a_package_that_registered_itself_is_not_taken_out(make, install, compile_foreign, monkeypatch):  # noqa: F811
+def test_a_package_that_registered_itself_is_not_taken_out(make, install, compile_foreign, monkeypatch):
     """The registry would give its creator up: who loaded it would lose it without a word."""
     key = CreatorKey("TrtregForeignHeld", "1")
     library = compile_foreign("v3_static.cpp", key.name, "-DSTATIC", "-DSLOT=8")

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import onnx.parser
 import pytest
+from registry import registered
 
 from trtreg import (
     embedded,
@@ -33,9 +34,7 @@ IDENTITY = CreatorKey("TrtregTestIdentity", "1")
 def plugin(identity_library, install, monkeypatch, site):
     found = install(identity_library, [IDENTITY])
     monkeypatch.syspath_prepend(site)
-    yield found
-    for known in loader.loaded():
-        loader.unload(known)
+    return found
 
 
 @pytest.fixture
@@ -59,10 +58,6 @@ def driver(monkeypatch):
     here = environment.read()
     if here.driver is None:
         monkeypatch.setattr(environment, "read", lambda *arguments: replace(here, driver="580.1", cuda_driver="13.0"))
-
-
-def registered():
-    return {creator.name for creator in flavour.load().get_plugin_registry().all_creators}
 
 
 def load(path, caplog, **options):
@@ -98,7 +93,7 @@ def test_loading_does_not_register_it_twice(carrying, plugin, driver, caplog):
     for policy in ("check", "ignore"):
         said = load(carrying, caplog, lock=policy)
         assert f"Deserialized plugin library with size {plugin.manifest.library.size}" in said
-        assert IDENTITY.name not in registered()
+        assert IDENTITY not in registered()
         assert loader.loaded() == ()
 
 
@@ -122,7 +117,7 @@ def test_a_strange_library_runs_only_if_allowed(elsewhere, driver, caplog):
     with pytest.raises(EmbeddedCodeError, match=r"carries a shared library, .*allow_host_code=True"):
         load_trt_engine(elsewhere)
     assert "Deserialized plugin library" in load(elsewhere, caplog, allow_host_code=True)
-    assert IDENTITY.name not in registered()
+    assert IDENTITY not in registered()
 
 
 def test_a_library_that_bends_its_tables_is_strange_too(elsewhere, driver, caplog):

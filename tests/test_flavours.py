@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from pythons import python_of
 
 # Every plugin package of this repository, and the ops that its sources name.
 PACKAGES = Path(__file__).resolve().parent.parent / "plugin-packages"
@@ -73,10 +74,7 @@ _probed: dict[Flavour, dict[str, Any]] = {}
 
 def run(flavour: Flavour, *arguments: str) -> dict[str, Any]:
     """What a command prints as JSON in the environment of this flavour."""
-    python = os.environ.get(flavour.variable)
-    if not python:
-        reason = f"{flavour.variable} names no Python with this TensorRT; `make test` makes one"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    python = python_of(flavour.variable)
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "TRTREG_TENSORRT")}
     done = subprocess.run([python, *arguments], check=False, env=environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

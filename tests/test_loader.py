@@ -4,6 +4,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from registry import registered
 
 from trtreg import discovery, flavour, loader
 from trtreg.errors import (
@@ -31,18 +32,6 @@ OTHER_MACHINE_NAME = {"x86_64": "aarch64", "aarch64": "x86_64"}[os.uname().machi
 EXPORT = 'extern "C" __attribute__((visibility("default"))) '
 
 
-def registered():
-    creators = flavour.load().get_plugin_registry().all_creators
-    return {CreatorKey(c.name, c.plugin_version, c.plugin_namespace) for c in creators}
-
-
-@pytest.fixture(autouse=True)
-def clean():
-    yield
-    for plugin in loader.loaded():
-        loader.unload(plugin)
-
-
 @pytest.fixture
 def one(compile_creators, install):
     return install(compile_creators(ONE), ONE)
@@ -56,7 +45,7 @@ def test_loading_registers_what_the_manifest_declares(compile_creators, install)
     assert loaded.creators == TWO
     assert loaded.plugin == plugin
     assert loaded.library == plugin.library_path
-    assert not loaded.adopted
+    assert loaded.handle is not None
     assert loader.loaded() == (*before_loaded, loaded)
 
 
@@ -83,7 +72,7 @@ def test_threads_load_once(one):
         thread.join()
     assert not errors
     assert len({id(result) for result in results}) == 1
-    assert not results[0].adopted
+    assert results[0].handle is not None
 
 
 @pytest.mark.parametrize("name", ["trtplugin-test", "TRTplugin_test", "trtplugin_test"])
@@ -127,7 +116,7 @@ def test_a_library_that_somebody_else_loaded_is_adopted(one):
     handle = registry.load_library(str(one.library_path))
     try:
         loaded = loader.load(one)
-        assert loaded.adopted
+        assert loaded.handle is None
         assert loaded.creators == ONE
         assert loader.load(one) is loaded
         assert loader.unload(loaded) is False, "it is not ours to unload"

@@ -5,7 +5,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from trtreg import flavour, loader, onnx2trt, override, parsing
+from trtreg import flavour, onnx2trt, override, parsing
 from trtreg.errors import PreferenceError, UnsupportedNodesError
 from trtreg.manifest import Creator, CreatorKey
 from trtreg.sdk import toolchain
@@ -27,9 +27,7 @@ def scatter(compile_library, install, monkeypatch, site):
         return install(library, name=package, creators=(creator,))
 
     monkeypatch.syspath_prepend(site)
-    yield scatter
-    for known in loader.loaded():
-        loader.unload(known)
+    return scatter
 
 
 def model(body="[mine] y = ScatterND (x, i, u)", functions="", domain="f"):

@@ -19,7 +19,6 @@ import onnx
 import onnx.parser
 import pytest
 from autoload.conftest import environment  # noqa: F401 - a fixture
-from foreign.conftest import compile_foreign, headers  # noqa: F401 - fixtures
 
 from trtreg import flavour
 from trtreg.manifest import Creator, CreatorKey
@@ -158,7 +157,7 @@ def test_triton_4365_an_engine_tells_which_libraries_it_needs(machine, engine, i
 # -- a library without getCreators -------------------------------------------------------------------------------------
 def test_tensorrt_4121_a_library_without_get_creators_is_loaded_as_it_registers(
     machine,
-    compile_foreign,  # noqa: F811
+    compile_foreign,
 ):
     library = compile_foreign("v3_static.cpp", "TrtregTestIdentity", "-DINIT=initLibMyPlugins", "-DSLOT=8")
     raw = "import sys, tensorrt_rtx as t; print(t.get_plugin_registry().load_library(sys.argv[1]))"

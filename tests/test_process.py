@@ -7,24 +7,19 @@ import threading
 from pathlib import Path
 
 import pytest
+from pythons import lean_packages
+from registry import registered
 
-from trtreg import flavour, loader
+from trtreg import loader
 from trtreg.manifest import CreatorKey
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE, TWO = CreatorKey("TrtregTestOne", "1"), CreatorKey("TrtregTestTwo", "1")
 
 
-def registered():
-    creators = flavour.load().get_plugin_registry().all_creators
-    return {CreatorKey(c.name, c.plugin_version, c.plugin_namespace) for c in creators}
-
-
 @pytest.fixture
 def plugins(compile_creators, install):
-    yield [install(compile_creators([key]), [key], f"trtplugin-{key.name[10:].lower()}") for key in (ONE, TWO)]
-    for known in loader.loaded():
-        loader.unload(known)
+    return [install(compile_creators([key]), [key], f"trtplugin-{key.name[10:].lower()}") for key in (ONE, TWO)]
 
 
 @pytest.fixture
@@ -45,19 +40,6 @@ def program(plugins, site, tmp_path):
         return done.stdout
 
     return program
-
-
-def lean_packages(variable):
-    """Where the environment of `make test` has this TensorRT-lean."""
-    python = os.environ.get(variable)
-    if not python:
-        reason = f"{variable} names no Python with this TensorRT; `make test` makes one"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    code = "import sysconfig; print(sysconfig.get_path('platlib'))"
-    found = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
-    if found.parent.name != f"python{sys.version_info[0]}.{sys.version_info[1]}":
-        pytest.skip("it is of another Python")
-    return found
 
 
 def needs_rtx():

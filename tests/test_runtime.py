@@ -29,9 +29,7 @@ def plugins(compile_creators, install, monkeypatch, site):
     made = [install(compile_creators([key]), [key], f"trtplugin-{key.name[10:].lower()}") for key in (ONE, TWO)]
     made.append(install(b"", [CreatorKey("TrtregTestBad", "1")], "trtplugin-bad", machine="mips"))
     monkeypatch.syspath_prepend(site)
-    yield made
-    for known in loader.loaded():
-        loader.unload(known)
+    return made
 
 
 @pytest.mark.parametrize("name", ["trtplugin-one", "trtplugin_one", "TrtPlugin.One", "TrtregTestOne"])

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pythons import python_of
 
 from trtreg import discovery, environment, errors
 from trtreg.manifest import CreatorKey
@@ -317,10 +318,7 @@ def adapter(compile_creators, compile_library, tmp_path):
 @pytest.mark.parametrize("variable", ["TRTREG_TEST_RTX_1_7", "TRTREG_TEST_LEAN_10_16", "TRTREG_TEST_LEAN_11_4"])
 def test_an_adapter_registers_when_it_is_opened(adapter, variable):  # triton-inference-server/server#4365
     """In each of them the registry is asked in another way: its table of functions changed with TensorRT 11."""
-    python = os.environ.get(variable)
-    if not python:
-        reason = f"{variable} names no Python with this TensorRT; `make test` makes one"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    python = python_of(variable)
     module = "tensorrt_rtx" if "RTX" in variable else "tensorrt_lean"
     done = subprocess.run(
         [python, "-c", ADAPTED, module, adapter.path], capture_output=True, text=True, check=False, timeout=120

@@ -118,9 +118,9 @@ def _absences(creator: Creator, given: Mapping[str, _Values]) -> Iterator[Fault]
 
 
 def _unknown(name: str, known: Sequence[str]) -> Fault:
-    from difflib import get_close_matches
+    from trtreg._nearest import nearest
 
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    near = nearest(name, known, most=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     text = f"attribute '{name}' is unknown to the plugin, and TensorRT ignores it{hint}"
     return Fault(attribute=name, kind="unknown", text=text, fatal=False)

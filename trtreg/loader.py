@@ -59,11 +59,6 @@ class LoadedPlugin:
     set_aside: tuple[_set_aside.SetAside, ...] = ()
 
     @property
-    def adopted(self) -> bool:
-        """Whether somebody else loaded the library, so that it is not ours to unload."""
-        return self.handle is None
-
-    @property
     def removable(self) -> bool:
         """Whether `unload` can take it out: the registry has no way to forget a library that registered itself."""
         manifest = self.plugin.manifest

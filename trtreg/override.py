@@ -60,12 +60,11 @@ def check_names(preferred: Mapping[str, str], report: ScanReport, known: Collect
     names = {key.name for key in known}
     for op, name in preferred.items():
         if op not in ops and name not in names:
-            from difflib import get_close_matches
+            from trtreg._nearest import nearest, remedy
 
-            nearest = get_close_matches(name, sorted(names), n=3)
             raise PreferenceError(
                 f"{report.label} has no {op}, and no plugin is called {name}",
-                remedy=f"did you mean {' or '.join(nearest)}?" if nearest else "see `trtreg list`",
+                remedy=remedy(nearest(name, names)),
             )
 
 

@@ -62,16 +62,16 @@ class Preferences:
 
     def unknown(self, keys: Iterable[CreatorKey], distributions: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The entries that mean nothing to these creators and packages, each with the names that are near to it."""
-        from difflib import get_close_matches
+        from trtreg._nearest import nearest
 
         creators, packages = [*keys], [TENSORRT, *distributions]
         written = {name for key in creators for name in _written(key)}
         found = {}
         for name, winner in self.winners.items():
             if name not in written:
-                found[name] = tuple(get_close_matches(name, sorted(written), n=3))
+                found[name] = nearest(name, written)
             elif not any(winner == package or same_name(winner, package) for package in packages):
-                found[name] = tuple(get_close_matches(winner, sorted(packages), n=3))
+                found[name] = nearest(winner, packages)
         return found
 
 

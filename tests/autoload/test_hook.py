@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 import zipapp
-from pathlib import Path
 
 import pytest
+from pythons import lean_packages
 
 from trtreg.manifest import CreatorKey
 
@@ -376,16 +375,3 @@ for module in (tensorrt_lean, tensorrt_rtx):
 """
     # TRTREG_TENSORRT chooses for trtreg's own functions. Autoload serves whatever the program imports.
     assert said(enabled.run("-c", code, TRTREG_TENSORRT="rtx")) == ("True\nTrue\n", "")
-
-
-def lean_packages(variable):
-    """Where the environment of `make test` has this TensorRT-lean."""
-    python = os.environ.get(variable)
-    if not python:
-        reason = f"{variable} names no Python with this TensorRT; `make test` makes one"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    code = "import sysconfig; print(sysconfig.get_path('platlib'))"
-    found = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
-    if found.parent.name != f"python{sys.version_info[0]}.{sys.version_info[1]}":
-        pytest.skip("it is of another Python")
-    return found

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pythons import python_of
 
 from trtreg import flavour
 from trtreg.manifest import CreatorKey
@@ -152,10 +153,7 @@ def test_a_tensorrt_that_the_manifest_leaves_out(sample, tmp_path, find):
 
 @pytest.mark.parametrize("version", ["10.16", "11.4"])
 def test_in_lean(sample, tmp_path, version):
-    python = os.environ.get(f"TRTREG_TEST_LEAN_{version.replace('.', '_')}")
-    if not python:
-        reason = "no Python with this TensorRT; `make test` makes one"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    python = python_of(f"TRTREG_TEST_LEAN_{version.replace('.', '_')}")
     path = sample.write(tmp_path)
     wrong = sample.with_manifest(lambda data: data["library"]["creators"][0].update(name="Other"))
     other = wrong.write(tmp_path / "other")

@@ -2,23 +2,9 @@
 
 import pytest
 
-from trtreg import loader
-from trtreg.cli import main
 from trtreg.manifest import CreatorKey
 
 IDENTITY = CreatorKey("TrtregTestIdentity", "1")
-
-
-@pytest.fixture
-def cli(capsys):
-    """Run a command: gives its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -26,9 +12,7 @@ def identity(identity_library, install, monkeypatch, site):
     """Install a package with a plugin that works."""
     plugin = install(identity_library, [IDENTITY], "trtplugin-identity")
     monkeypatch.syspath_prepend(site)
-    yield plugin
-    for known in loader.loaded():
-        loader.unload(known)
+    return plugin
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from registry import registered
 
 from trtreg import discovery, loader
 from trtreg.errors import (
@@ -32,7 +33,7 @@ def add(data_home):
     return add
 
 
-def test_a_library_with_static_registration(compile_foreign, add, registered):
+def test_a_library_with_static_registration(compile_foreign, add):
     library = compile_foreign("v3_static.cpp", "TrtregForeignStatic", "-DSTATIC", "-DSLOT=8")
     plugin = add(library)
     assert (plugin.manifest.library.registration, plugin.manifest.library.interface) == ("static", "v3")
@@ -42,11 +43,11 @@ def test_a_library_with_static_registration(compile_foreign, add, registered):
     assert creator.key not in registered(), "it was examined in another process"
     loaded = loader.load(plugin)
     assert creator.key in registered()
-    assert not loaded.adopted
+    assert loaded.handle is not None
     assert loader.load(plugin) is loaded
 
 
-def test_a_library_with_an_init_function_gets_the_logger(compile_foreign, add, registered, caplog):
+def test_a_library_with_an_init_function_gets_the_logger(compile_foreign, add, caplog):
     library = compile_foreign("v3_static.cpp", "TrtregForeignInit", "-DINIT=initLibOtherPlugins", "-DSLOT=8")
     plugin = add(library)
     assert (plugin.manifest.library.registration, plugin.manifest.library.init) == ("init", "initLibOtherPlugins")
@@ -65,7 +66,7 @@ def test_an_init_function_of_another_name_has_to_be_named(compile_foreign, add, 
     assert loader.load(add(library, init="set_up")).creators == (CreatorKey("TrtregForeignNamed", "1"),)
 
 
-def test_a_library_with_get_creators(compile_creators, add, registered):
+def test_a_library_with_get_creators(compile_creators, add):
     plugin = add(compile_creators([CreatorKey("TrtregForeignDynamic", "2", "space")]))
     assert plugin.manifest.library.registration == "dynamic"
     loaded = loader.load(plugin)
@@ -73,7 +74,7 @@ def test_a_library_with_get_creators(compile_creators, add, registered):
     assert loader.unload(loaded) is True
 
 
-def test_a_library_that_does_both_is_loaded_as_it_works(compile_foreign, add, registered):
+def test_a_library_that_does_both_is_loaded_as_it_works(compile_foreign, add):
     """pain: NVIDIA/TensorRT#2432, duplicates: load_library answers None, for the initialisers were first."""
     plugin = add(compile_foreign("v3_static.cpp", "TrtregForeignBoth", "-DSTATIC", "-DSLOT=8", "-DALSO_DYNAMIC"))
     assert plugin.manifest.library.registration == "static"
@@ -81,14 +82,14 @@ def test_a_library_that_does_both_is_loaded_as_it_works(compile_foreign, add, re
     assert CreatorKey("TrtregForeignBoth", "1") in registered()
 
 
-def test_what_registered_itself_cannot_be_unloaded_and_says_so(compile_foreign, add, registered, caplog):
+def test_what_registered_itself_cannot_be_unloaded_and_says_so(compile_foreign, add, caplog):
     plugin = add(compile_foreign("v3_static.cpp", "TrtregForeignStays", "-DSTATIC", "-DSLOT=8"))
     loaded = loader.load(plugin)
     assert not loaded.removable
     assert loader.unload(loaded) is False
     assert "other-people stays in the registry of tensorrt_rtx until the process ends" in caplog.text
     assert CreatorKey("TrtregForeignStays", "1") in registered()
-    assert loader.load(plugin).adopted, "it is still there"
+    assert loader.load(plugin).handle is None, "it is still there"
 
 
 def test_a_missing_get_creators_is_no_end(compile_foreign, add):

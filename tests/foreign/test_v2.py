@@ -12,7 +12,7 @@ if code:
 plugin = discovery.find("old-ones")
 loaded = loader.load(plugin)
 creator = flavour.load().get_plugin_registry().get_creator("TrtregForeignOld", "1", "")
-print(plugin.manifest.library.interface, dict(plugin.manifest.tensorrt), creator is not None, loaded.adopted)
+print(plugin.manifest.library.interface, dict(plugin.manifest.tensorrt), creator is not None, loaded.handle is None)
 """
 
 

@@ -23,6 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import wheel_files
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -151,48 +153,24 @@ def _put(folder: Path, name: str, data: bytes) -> Path:
 
 
 # ---------------------------------------------------------------------------------------------------------- the seeds
-LIBRARY = b"\x7fELF, as far as an index knows"
-
-
 def manifest_of(name: str = "trtplugin-one", version: str = "1.0") -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "package": name,
-        "version": version,
-        "summary": "made by a test",
-        "tensorrt": {"full": ">=10.0", "rtx": ">=1.7"},
-        "library": {
-            "file": "libone.so",
-            "sha256": hashlib.sha256(LIBRARY).hexdigest(),
-            "size": len(LIBRARY),
-            "machine": "x86_64",
-            "glibc": "2.28",
-            "needed": ["libc.so.6"],
-            "cuda": "13.0",
-            "sms": ["9.0", "12.0a"],
-            "ptx": ["12.0"],
-            "sdk": {"version": "0.1.0", "face_abi": 1},
-            "registration": "dynamic",
-            "init": None,
-            "interface": "v3",
-            "creators": [
-                {
-                    "name": "One",
-                    "version": "1",
-                    "namespace": "",
-                    "inputs": [1, 2],
-                    "outputs": [1, 1],
-                    "fields": [
-                        {"name": "groups", "type": "int32", "length": 1, "default": [1]},
-                        {"name": "group", "type": "int32", "length": 1, "default": [1], "alias_of": "groups"},
-                        {"name": "mode", "type": "char", "length": 0, "default": "avg"},
-                        {"name": "scale", "type": "float32", "length": 2},
-                    ],
-                    "signatures": [{"inputs": ["float32", "int32"], "outputs": ["float16:chw32"]}],
-                }
-            ],
-        },
-    }
+    """Make a manifest with something in every place."""
+    made = wheel_files.manifest_of(
+        name,
+        version,
+        sms=["9.0", "12.0a"],
+        sdk={"version": "0.1.0", "face_abi": 1},
+        registration="dynamic",
+        init=None,
+        interface="v3",
+    )
+    (creator,) = made["library"]["creators"]
+    creator["fields"] += [
+        {"name": "mode", "type": "char", "length": 0, "default": "avg"},
+        {"name": "scale", "type": "float32", "length": 2},
+    ]
+    creator["signatures"] = [{"inputs": ["float32", "int32"], "outputs": ["float16:chw32"]}]
+    return made
 
 
 def _json(value: object) -> bytes:
@@ -296,7 +274,7 @@ def members(info: str = "trtplugin_one-1.0.dist-info") -> dict[str, bytes]:
         "trtplugin_one/trtplugin.json": _json(manifest_of()),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "trtplugin_one/__init__.py": b"",
-        "trtplugin_one/libone.so": LIBRARY,
+        "trtplugin_one/libone.so": wheel_files.LIBRARY,
     }
 
 
@@ -304,11 +282,7 @@ def pack(files: dict[str, bytes], record: bytes | None = None, compression: int 
     """Make a wheel of these members."""
     info = "trtplugin_one-1.0.dist-info"
     text = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD")).encode() if record is None else record
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, data in {**files, f"{info}/RECORD": text}.items():
-            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, compression)
-    return buffer.getvalue()
+    return wheel_files.archived({**files, f"{info}/RECORD": text}, compression)
 
 
 @cache

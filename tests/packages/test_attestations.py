@@ -34,18 +34,8 @@ ACME = Publisher(kind="GitHub", repository="acme/plugins", workflow="release.yml
 
 
 @pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def root(authority, tmp_path_factory):
-    return authority.trusted_root(tmp_path_factory.mktemp("trust") / "trusted_root.json")
-
-
-@pytest.fixture(scope="module")
-def verifier(root):
-    return attestations.Verifier(trusted_root=root)
+def verifier(trusted_root):
+    return attestations.Verifier(trusted_root=trusted_root)
 
 
 def provenance(*attested, publisher=ACME):
@@ -250,9 +240,9 @@ def wheel(tmp_path, monkeypatch, authority):
                  sha256=DIGEST, provenance=path.as_uri())  # fmt: skip
 
 
-def test_offered_and_required(wheel, root):
+def test_offered_and_required(wheel, trusted_root):
     bare = dataclasses.replace(wheel, provenance=None)
-    given = Policy(trusted_root=str(root))
+    given = Policy(trusted_root=str(trusted_root))
     assert admission.attested([wheel, bare], given) == {FILE: (ACME,)}
     required = dataclasses.replace(given, attestations="required", origins={"attestations": "/etc/p.toml"})
     assert admission.attested([wheel], required) == {FILE: (ACME,)}
@@ -261,8 +251,8 @@ def test_offered_and_required(wheel, root):
     assert admission.attested([wheel, bare], dataclasses.replace(given, attestations="off")) == {}
 
 
-def test_who_may_publish(wheel, root):
-    allowed = Policy(trusted_root=str(root), publishers=("https://github.com/acme/plugins",))
+def test_who_may_publish(wheel, trusted_root):
+    allowed = Policy(trusted_root=str(trusted_root), publishers=("https://github.com/acme/plugins",))
     assert admission.attested([wheel], allowed) == {FILE: (ACME,)}
     for others in ((), ("https://github.com/acme/plugin",), ("https://github.com/acme",)):
         policy = dataclasses.replace(allowed, publishers=others, origins={"publishers": "/etc/p.toml"})
@@ -270,8 +260,8 @@ def test_who_may_publish(wheel, root):
             admission.attested([wheel], policy)
 
 
-def test_a_lock_holds_its_publishers(wheel, root):
-    policy = Policy(trusted_root=str(root))
+def test_a_lock_holds_its_publishers(wheel, trusted_root):
+    policy = Policy(trusted_root=str(trusted_root))
     assert admission.attested([dataclasses.replace(wheel, publishers=(ACME,))], policy)
     other = dataclasses.replace(ACME, workflow="other.yml")
     with pytest.raises(errors.AttestationError, match="not from the publisher in the lock file"):
@@ -298,16 +288,16 @@ def test_without_the_extra(wheel, monkeypatch):
             admission.attested([one], policy)
 
 
-def test_one_that_is_offered_and_cannot_be_had(wheel, root, tmp_path):
-    policy = Policy(trusted_root=str(root))
+def test_one_that_is_offered_and_cannot_be_had(wheel, trusted_root, tmp_path):
+    policy = Policy(trusted_root=str(trusted_root))
     with pytest.raises(errors.NotOnServerError):
         admission.attested([dataclasses.replace(wheel, provenance=(tmp_path / "none").as_uri())], policy)
     with pytest.raises(errors.NotCachedError, match="without --offline"):
         admission.attested([dataclasses.replace(wheel, provenance="https://index.example/x")], policy, offline=True)
 
 
-def test_offline_takes_the_one_of_before(wheel, root):
-    policy = Policy(trusted_root=str(root))
+def test_offline_takes_the_one_of_before(wheel, trusted_root):
+    policy = Policy(trusted_root=str(trusted_root))
     admission.attested([wheel], policy)
     later = dataclasses.replace(wheel, provenance="https://index.example/x")
     assert admission.attested([later], policy, offline=True) == {FILE: (ACME,)}
@@ -383,7 +373,7 @@ def checked(done, name="install"):
 
 
 @pytest.fixture
-def attested_market(market, authority, root, tmp_path):
+def attested_market(market, authority, trusted_root, tmp_path):
     """An index whose catalogue offers the attestation of its one wheel, and a policy with our keys."""
     path = market.add("trtplugin-a", "1.0", "A")
     beside = path.with_name(f"{path.name}.provenance")
@@ -391,12 +381,12 @@ def attested_market(market, authority, root, tmp_path):
     market.lines[0]["provenance"] = f"files/trtplugin-a/{beside.name}"
     market.save()
     market.policy = tmp_path / "policy.toml"
-    market.policy.write_text(f'trusted_root = "{root}"\n', encoding="utf-8")
+    market.policy.write_text(f'trusted_root = "{trusted_root}"\n', encoding="utf-8")
     market.beside = beside
     return market
 
 
-def test_install_lock_and_sync(pip_room, attested_market, root):
+def test_install_lock_and_sync(pip_room, attested_market, trusted_root):
     market, environ = attested_market, {"TRTREG_POLICY": str(attested_market.policy)}
     environ["TRTREG_INDEX"] = market.url
     done = pip_room.trtreg("install", "trtplugin-a", **environ)
@@ -491,7 +481,7 @@ def test_required_and_lacking(pip_room, market, tmp_path):
     assert pip_room.installed == {}
 
 
-def test_a_lock_whose_provenance_means_nothing(wheel, root, tmp_path):
+def test_a_lock_whose_provenance_means_nothing(wheel, trusted_root, tmp_path):
     pytest.importorskip("tomli_w")
     target = _release_fit.read()
     found = Release(project="trtplugin-a", version="1.0", file=FILE, url=(tmp_path / FILE).as_uri(), sha256=DIGEST,

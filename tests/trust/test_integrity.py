@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from registry import registered
 
 from trtreg import flavour, loader
 from trtreg._creator_origin import library_of
@@ -75,7 +76,7 @@ def link(path, evil):
 
 
 @pytest.mark.parametrize("deed", [swap, write_into, cut, link])
-def test_a_file_that_changes_between_hash_and_open_changes_nothing(one, evil, mark, monkeypatch, registered, deed):
+def test_a_file_that_changes_between_hash_and_open_changes_nothing(one, evil, mark, monkeypatch, deed):
     after_hash(monkeypatch, lambda: deed(one.library_path, evil))
     assert loader.load(one).creators == (KEY,)
     assert KEY in registered()
@@ -145,7 +146,7 @@ def test_a_limit_on_the_size_of_files_is_no_obstacle(one, run_python, site):
     assert run_python(code, str(site)).stdout == "TrtregTrustOne\nTrue\n"
 
 
-def test_mode_off_opens_the_path_for_debuggers(one, monkeypatch, registered):
+def test_mode_off_opens_the_path_for_debuggers(one, monkeypatch):
     monkeypatch.setenv("TRTREG_TRUST", "off")
     loader.load(one)
     assert str(one.library_path) in Path("/proc/self/maps").read_text()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from registry import registered
 
 from trtreg import loader
 from trtreg.errors import PolicyError, PolicyRefusalError
@@ -171,7 +172,7 @@ def test_a_policy_that_cannot_be_read_is_no_leave(environ, tmp_path):
         policy.read(environ())
 
 
-def test_the_loader_asks_it(one, policy_file, registered):
+def test_the_loader_asks_it(one, policy_file):
     policy_file('packages = ["company-*"]')
     with pytest.raises(PolicyRefusalError, match=r"The package trtplugin-test is not allowed.*policy\.toml"):
         loader.load(one)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from registry import registered
 
 from trtreg import loader
 from trtreg.errors import (
@@ -79,7 +80,7 @@ def test_every_bad_end_is_a_verdict_and_is_not_tried_again(bad, policy_file, ask
     assert str(plugin.library_path) not in Path("/proc/self/maps").read_text()
 
 
-def test_a_good_library_is_tried_once_and_the_cost_is_told(one, asked, caplog, own_cache, registered):
+def test_a_good_library_is_tried_once_and_the_cost_is_told(one, asked, caplog, own_cache):
     with caplog.at_level(logging.INFO, "trtreg.loader"):
         loader.load(one)
     assert "trtplugin-test is new with tensorrt_" in caplog.text
@@ -170,7 +171,7 @@ def test_static_and_init_registration_are_tried(bad):
     assert [verdict.registration for verdict in verdicts.read_all() if not verdict.passed] == ["static"]
 
 
-def test_creators_that_tensorrt_has_itself_do_not_spoil_the_trial(compile_creators, install, registered):
+def test_creators_that_tensorrt_has_itself_do_not_spoil_the_trial(compile_creators, install):
     """Whether they may be replaced is not the trial's question."""
     key = min(key for key in registered() if not key.name.startswith("Trtreg"))
     plugin = install(compile_creators([key]), [key])

@@ -168,6 +168,7 @@ def _verdicts(judged: Iterable[Judged], problems: list[Problem]) -> Iterator[Fac
 def _clashes(judged: Sequence[Judged], chosen: InstalledTensorRT | None, problems: list[Problem]) -> Iterator[Fact]:
     """Creators that several packages have, or TensorRT too: who is to have each, or that nothing says so."""
     from trtreg import _holders, load_plan, preferences
+    from trtreg._nearest import remedy
 
     try:
         wishes = preferences.read()
@@ -188,8 +189,7 @@ def _clashes(judged: Sequence[Judged], chosen: InstalledTensorRT | None, problem
     names = [plugin.distribution for plugin in every]
     for name, near in wishes.unknown(load_plan.all_creators(every), names).items():
         text = f"{wishes.origin} prefers {wishes.winners[name]} for {name}, and no installed plugin is meant by that"
-        remedy = f"did you mean {' or '.join(near)}?" if near else "see `trtreg list`"
-        problems.append(Problem(text=text, remedy=remedy))
+        problems.append(Problem(text=text, remedy=remedy(near)))
 
 
 def _trust(judged: Sequence[Judged], problems: list[Problem]) -> Iterator[Fact]:

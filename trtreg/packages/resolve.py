@@ -212,12 +212,12 @@ class _Shop:
         if not offered and satisfied and version:
             return Kept(project=wanted.project, version=version, because=wanted.because)
         if not offered:
-            near = self._similar(wanted.project)
+            from trtreg._nearest import remedy
+
+            others = "see `trtreg search`; indexes are given with --index, TRTREG_INDEX or the configuration file"
             raise UnknownPackageError(
                 f"No index has a plugin package called '{wanted.project}'",
-                remedy=f"did you mean {' or '.join(near)}?"
-                if near
-                else "see `trtreg search`; indexes are given with --index, TRTREG_INDEX or the configuration file",
+                remedy=remedy(self._similar(wanted.project), otherwise=others),
             )
         best, passed = self._best(wanted, offered)
         if satisfied and version and (best is None or best.order <= Version(version)):

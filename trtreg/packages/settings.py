@@ -195,13 +195,12 @@ def _index(table: object, file: Path, path: str) -> Index:
 def _check_keys(table: Mapping[str, object], known: Sequence[str], file: Path, prefix: str) -> None:
     for key in table:
         if key not in known:
-            from difflib import get_close_matches
+            from trtreg._nearest import key_meant
 
-            near = get_close_matches(key, known, n=1, cutoff=0.5)
             raise IndexSettingError(
                 f"{file}: unknown key '{prefix}{key}'",
                 expected=" or ".join(known),
-                remedy=f"did you mean '{prefix}{near[0]}'?" if near else None,
+                remedy=key_meant(key, known, prefix=prefix),
             )
 
 

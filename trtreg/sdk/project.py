@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import re
@@ -133,11 +132,12 @@ class _Table:
     def check_keys(self, known: tuple[str, ...]) -> None:
         for key in self.data:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+                from trtreg._nearest import key_meant
+
                 raise ProjectError(
                     f"pyproject.toml: unknown key {self.at(key)}",
                     expected=f"one of {', '.join(known)}",
-                    remedy=f"did you mean {near[0]!r}?" if near else None,
+                    remedy=key_meant(key, known),
                 )
 
     def table(self, key: str) -> _Table:

@@ -8,19 +8,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
 from trtreg import manifest
-from trtreg.errors import FaceError, HashMismatchError
+from trtreg.errors import FaceError, HashMismatchError, ShapeError
 from trtreg.sdk.face import AttributeValue, Face, Plugin, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-__all__ = ["TorchOp"]
+__all__ = ["IntOrPair", "TorchOp", "pair"]
 
 _DTYPES = {
     torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16", torch.int8: "int8",
@@ -39,6 +40,21 @@ _KINDS = {
 _ONNX_OPSET = 9  # the oldest that the TorchScript exporter still writes: the node itself does not depend on it
 
 Tensors: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ...]"
+#: One number for both directions, or the vertical and the horizontal one.
+IntOrPair: TypeAlias = int | Sequence[int]
+_DIRECTIONS = 2
+
+
+def pair(name: str, value: IntOrPair) -> list[int]:
+    """Give the vertical and the horizontal number of an attribute.
+
+    Raises:
+        ShapeError: neither one number nor two.
+    """
+    both = [value, value] if isinstance(value, int) else list(value)
+    if len(both) != _DIRECTIONS:
+        raise ShapeError(f"'{name}' has the wrong length", found=str(len(both)), expected="1 or 2 numbers")
+    return both
 
 
 @functools.cache

@@ -237,10 +237,9 @@ def _matches(key: str, value: str, allowed: tuple[str, ...]) -> bool:
 
 
 def _unknown(key: str, known: tuple[str, ...], origin: str) -> PolicyError:
-    from difflib import get_close_matches
+    from trtreg._nearest import key_meant
 
-    near = get_close_matches(key, known, n=1, cutoff=0.5)
-    remedy = f"did you mean '{near[0]}'?" if near else None
+    remedy = key_meant(key, known)
     return PolicyError(f"{origin}: unknown key '{key}'", expected=" or ".join(known), remedy=remedy)
 
 

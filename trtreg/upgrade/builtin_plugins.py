@@ -32,13 +32,9 @@ class RemovedPlugin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuiltinPlugins:
-    """All that is known, by name and version; `left` maps to whether the plugin is deprecated.
-
-    `compared` are the first and the last release that were compared.
-    """
+    """All that is known, by name and version; `left` maps to whether the plugin is deprecated."""
 
     sources: tuple[str, ...]
-    compared: tuple[str, str]
     removed: Mapping[tuple[str, str], RemovedPlugin]
     left: Mapping[tuple[str, str], bool]
 
@@ -48,10 +44,8 @@ def read() -> BuiltinPlugins:
     """Read the file that trtreg carries."""
     data = json.loads(_FILE.read_text(encoding="utf-8"))
     removed = [RemovedPlugin(**item) for item in data["removed"]]
-    first, last = data["compared"]
     return BuiltinPlugins(
         sources=tuple(data["sources"]),
-        compared=(first, last),
         removed={(plugin.name, plugin.version): plugin for plugin in removed},
         left={(item["name"], item["version"]): item["deprecated"] for item in data["left"]},
     )

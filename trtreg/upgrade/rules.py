@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import Version
 
-from trtreg import compatibility
+from trtreg import _nearest, compatibility
 from trtreg.flavour import Flavour
 from trtreg.scan_report import Status
 from trtreg.upgrade.finding import Finding
@@ -104,7 +104,7 @@ def _judge_nodes(nodes: list[PluginNode], label: str, target: Target, builtin: B
         breaks=True,
         code="missing",
         text=f"{count} of the op {node.op} {node.version}: {node.reason}",
-        remedy="install a plugin that has it" if not node.nearest else f"did you mean {' or '.join(node.nearest)}?",
+        remedy=_nearest.remedy(node.nearest, otherwise="install a plugin that has it"),
         replacements=tuple(map(str, node.offers)),
     )
     if node.status is Status.INCOMPATIBLE and node.plugin is not None:

@@ -1,168 +1,29 @@
-"""Random configurations of the operator, an oracle in float64, and how far a result may be from it."""
+"""The configurations of `trtreg.testing.deform_conv` with masks and a bias; the inputs as tensorRT_Pro has them."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from trtreg.testing import compare
+from trtreg.testing import deform_conv
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from trtreg.testing.deform_conv import Array
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One configuration: sizes, attributes, and how far the offsets go."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case(deform_conv.Case):
+    """A configuration that has both unless it says otherwise."""
 
-    batch: int = 1
-    channels: int = 1
-    out_channels: int = 1
-    groups: int = 1
-    deform_groups: int = 1
-    size: tuple[int, int] = (5, 5)
-    kernel: tuple[int, int] = (3, 3)
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    mask: bool = True
     bias: bool = True
-    #: "none", "grid" (whole pixels), "near" (about one), "far", "huge" (some infinite), "nan" (one in 50)
-    offsets: str = "near"
-
-    #: of float32: products on tensor cores
-    allow_tf32: bool = False
-
-    def on_tensor_cores(self, dtype: str) -> bool:
-        """Whether samples are rounded before they are multiplied, on a GPU that can."""
-        apart = sorted((self.channels // self.groups, self.channels // self.deform_groups))
-        taken = 4 if dtype == "float32" else 8
-        return (
-            (dtype != "float32" or self.allow_tf32)
-            and apart[1] % apart[0] == apart[0] % taken == 0
-            and self.out_channels // self.groups >= 16
-        )
-
-    @property
-    def extent(self) -> tuple[int, int]:
-        """Size of the output."""
-        return tuple(  # type: ignore[return-value]
-            (self.size[i] + 2 * self.padding[i] - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i] + 1
-            for i in range(2)
-        )
-
-    @property
-    def attributes(self) -> dict[str, int | list[int]]:
-        """The operator's attributes, by MMCV's names."""
-        pairs = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        return {
-            **{name: list(pair) for name, pair in pairs.items()},
-            "groups": self.groups,
-            "deform_groups": self.deform_groups,
-        }
-
-    @property
-    def of_node(self) -> dict[str, int | list[int]]:
-        """And those that only the plugin has."""
-        return {**self.attributes, "allow_tf32": int(self.allow_tf32)}
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the inputs, in order."""
-        points = self.deform_groups * math.prod(self.kernel)
-        shapes: dict[str, tuple[int, ...]] = {
-            "x": (self.batch, self.channels, *self.size),
-            "offset": (self.batch, 2 * points, *self.extent),
-            "mask": (self.batch, points, *self.extent),
-            "weight": (self.out_channels, self.channels // self.groups, *self.kernel),
-        }
-        return shapes | ({"bias": (self.out_channels,)} if self.bias else {})
-
-    def inputs(self, random: np.random.Generator) -> dict[str, Array]:
-        """Fresh random inputs; results are of the order of 1."""
-        arrays = {name: random.standard_normal(shape) for name, shape in self.shapes.items()}
-        arrays["mask"] = random.uniform(0, 1, self.shapes["mask"])
-        arrays["weight"] /= math.sqrt(max(math.prod(self.shapes["weight"][1:]), 1))
-        offset = arrays["offset"]
-        if self.offsets == "none":
-            offset[:] = 0
-        elif self.offsets == "grid":
-            offset[:] = np.round(offset * 3)
-        elif self.offsets == "far":
-            offset *= 30
-        elif self.offsets == "huge":
-            offset *= 10.0 ** random.uniform(0, 4, offset.shape)
-            offset[random.uniform(size=offset.shape) < 0.1] = math.inf
-            offset[random.uniform(size=offset.shape) < 0.1] = -math.inf
-        elif self.offsets == "nan":
-            offset[random.uniform(size=offset.shape) < 0.02] = math.nan
-        return arrays
 
 
-def random_case(random: np.random.Generator, *, largest: int = 12) -> Case:
-    """A configuration with every attribute at random; images of up to `largest` pixels a side."""
-
-    def draw(low: int, high: int) -> int:
-        return int(random.integers(low, high + 1))
-
-    def pair(low: int, high: int) -> tuple[int, int]:
-        return (draw(low, high), draw(low, high))
-
-    groups = draw(1, 3) if random.uniform() < 0.5 else 1
-    deform_groups = draw(1, 4) if random.uniform() < 0.5 else 1
-    # Half of them for the tensor cores, which take 8 channels at once.
-    wide = random.uniform() < 0.5
-    channels = 8 * draw(1, 4) * max(groups, deform_groups) if wide else draw(1, 1 + largest // 3)
-    if wide and max(groups, deform_groups) % min(groups, deform_groups):
-        groups = 1
-    kernel, stride, padding, dilation = pair(1, 4), pair(1, 3), pair(0, 3), pair(1, 3)
-    smallest = [max(dilation[i] * (kernel[i] - 1) + 1 - 2 * padding[i], 1) for i in range(2)]
-    return Case(
-        batch=0 if random.uniform() < 0.05 else draw(1, 3),
-        channels=channels if wide else math.lcm(groups, deform_groups) * channels,
-        out_channels=groups * (draw(1, 9) if random.uniform() < 0.7 and not wide else draw(16, 140)),
-        groups=groups,
-        deform_groups=deform_groups,
-        size=(draw(smallest[0], max(largest, smallest[0])), draw(smallest[1], max(largest, smallest[1]))),
-        kernel=kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        bias=bool(random.uniform() < 0.7),
-        offsets=str(random.choice(["none", "grid", "near", "near", "far", "huge", "nan"])),
-    )
-
-
-#: What chance may miss.
-EDGES = [
-    Case(batch=0),
-    Case(kernel=(1, 1), size=(1, 1)),
-    Case(size=(1, 9), kernel=(1, 3), padding=(0, 1)),
-    Case(batch=5, size=(4, 4), padding=(1, 1), out_channels=3),  # a tile of pixels spans images
-    Case(channels=1, out_channels=1, kernel=(7, 7), size=(7, 9), padding=(3, 3)),
-    Case(channels=16, out_channels=32, size=(8, 8), padding=(1, 1)),  # exactly one tile, one slice
-    Case(channels=17, out_channels=33, size=(5, 13), padding=(1, 1)),  # one more of each
-    Case(channels=33, out_channels=129, size=(6, 7), padding=(1, 1)),
-    Case(channels=12, out_channels=8, groups=4, deform_groups=3, padding=(1, 1)),  # groups end inside deform groups
-    Case(channels=30, out_channels=4, groups=2, deform_groups=3, padding=(1, 1)),
-    Case(channels=40, out_channels=4, deform_groups=2, padding=(1, 1)),  # deform groups end inside a slice
-    Case(channels=6, out_channels=6, groups=6, deform_groups=6, padding=(1, 1)),  # depthwise
-    Case(size=(6, 6), stride=(2, 3), padding=(2, 0), dilation=(2, 1), kernel=(2, 3)),
-    Case(batch=2, channels=64, out_channels=16, size=(4, 9), padding=(1, 1)),  # for tensor cores: one slice, one tile
-    Case(batch=3, channels=72, out_channels=130, size=(5, 5), padding=(1, 1)),  # one more of each, and odd areas
-    Case(channels=80, out_channels=32, groups=2, deform_groups=1, size=(6, 6), padding=(1, 1)),
-    Case(channels=80, out_channels=48, groups=1, deform_groups=2, size=(6, 6), padding=(1, 1), offsets="nan"),
-    Case(channels=32, out_channels=64, groups=4, deform_groups=2, size=(6, 6), padding=(1, 1), offsets="huge"),
-    Case(channels=64, out_channels=256, kernel=(1, 1), size=(23, 23)),  # the large tile
-    Case(channels=44, out_channels=33, size=(5, 7), padding=(1, 1), allow_tf32=True),
-    Case(channels=64, out_channels=256, kernel=(1, 1), size=(23, 23), allow_tf32=True, offsets="nan"),
-    Case(size=(9, 9), padding=(1, 1), offsets="nan"),
-    Case(size=(9, 9), padding=(1, 1), offsets="huge"),
-    Case(size=(9, 9), padding=(1, 1), offsets="grid"),
-]
+EDGES = [replace(case, mask=True, bias=True) for case in deform_conv.EDGES]
+random_case = partial(deform_conv.random_case, modulated=True)
 
 
 def together(inputs: dict[str, Array]) -> dict[str, Array]:
@@ -171,76 +32,7 @@ def together(inputs: dict[str, Array]) -> dict[str, Array]:
     return {"x": inputs["x"], "offset": both, **{name: inputs[name] for name in ("weight", "bias") if name in inputs}}
 
 
-def apart(case: Case, inputs: dict[str, Array]) -> dict[str, Array]:
+def apart(case: deform_conv.Case, inputs: dict[str, Array]) -> dict[str, Array]:
     """Undo :func:`together`, with the values that `inputs` were rounded to."""
-    points = case.deform_groups * math.prod(case.kernel)
-    offset, logits = inputs["offset"][:, : 2 * points], inputs["offset"][:, 2 * points :]
+    offset, logits = inputs["offset"][:, : 2 * case.points], inputs["offset"][:, 2 * case.points :]
     return {**inputs, "offset": offset, "mask": 1 / (1 + np.exp(-logits))}
-
-
-def oracle(case: Case, inputs: dict[str, Array]) -> Array:
-    """The definition in the papers, term by term.
-
-    y(p) = sum over k of w_k * x(p + p_k + dp_k) * dm_k                             (arXiv:1811.11168, equation 1)
-    x(q) = sum over r of max(0, 1 - |q_y - r_y|) * max(0, 1 - |q_x - r_x|) * x(r)   (arXiv:1703.06211, equations 3, 4)
-    """
-    x, offset, mask, weight = (inputs[name] for name in ("x", "offset", "mask", "weight"))
-    y = np.zeros((case.batch, case.out_channels, *case.extent))
-    points = math.prod(case.kernel)
-    channels, out_channels = case.channels // case.groups, case.out_channels // case.groups
-    per_deform_group = case.channels // case.deform_groups
-    for image, *p in np.ndindex(case.batch, *case.extent):
-        for k, p_k in enumerate(np.ndindex(*case.kernel)):
-            sampled = np.empty(case.channels)
-            taps = weight[(..., *p_k)]
-            moved, scale = offset[(image, ..., *p)], mask[(image, ..., *p)]
-            for group in range(case.deform_groups):
-                at = group * points + k
-                q = [
-                    p[i] * case.stride[i] - case.padding[i] + p_k[i] * case.dilation[i] + moved[2 * at + i]
-                    for i in range(2)
-                ]
-                share = [np.maximum(0, 1 - np.abs(q[i] - np.arange(case.size[i]))) for i in range(2)]
-                for channel in range(group * per_deform_group, (group + 1) * per_deform_group):
-                    sampled[channel] = share[0] @ x[image, channel] @ share[1] * scale[at]
-            for group, channel in itertools.product(range(case.groups), range(out_channels)):
-                out = group * out_channels + channel
-                y[(image, out, *p)] += taps[out] @ sampled[group * channels : (group + 1) * channels]
-    return y + inputs["bias"][:, None, None] if case.bias else y
-
-
-def tolerance(case: Case, inputs: dict[str, Array], expected: Array, dtype: str) -> Array:
-    """How far each value may be from `expected`: one rounding to `dtype`, and the errors of float32 before it.
-
-    Those are relative to the sum of all terms with every sample at the largest value of x. A coordinate below 64 is
-    known to 2**-19, so a sample to 2**-18 of the values around it, in each direction; the products and their sum add
-    less. Where products are those of tensor cores, samples are rounded before, and chance adds up the errors as the
-    root of their squares.
-    """
-    weight, mask = np.abs(inputs["weight"]), np.abs(inputs["mask"])
-    largest = np.abs(inputs["x"]).max(initial=0) * mask.max(initial=0)
-    scale = weight.sum(axis=(1, 2, 3)) * largest
-    if case.bias:
-        scale = scale + np.abs(inputs["bias"])
-    before = 2.0**-17 * scale
-    if case.on_tensor_cores(dtype):
-        before = before + 5 * rounding(dtype) * largest * np.sqrt((weight**2).sum(axis=(1, 2, 3)))
-    return compare.tolerance(expected, dtype, before[:, None, None])
-
-
-def rounding(dtype: str) -> float:
-    """How far a sample can be off, relative to it: float32 is rounded to TF32, which has float16's precision."""
-    return compare.ROUNDING["float16" if dtype == "float32" else dtype]
-
-
-def assert_close(case: Case, inputs: dict[str, Array], y: Array, expected: Array, dtype: str) -> None:
-    """Fail with the configuration where `y` is further from `expected` than it may be, or NaN elsewhere."""
-    assert y.shape == expected.shape, case
-    assert (np.isnan(y) == np.isnan(expected)).all(), case
-    excess = np.nan_to_num(np.abs(y - expected) - tolerance(case, inputs, expected, dtype), nan=0.0)
-    assert excess.max(initial=0) <= 0, (case, dtype, excess.max())
-
-
-def to_tensors(inputs: dict[str, Array], dtype: str, device: str = "cpu") -> dict[str, torch.Tensor]:
-    """The same inputs for PyTorch, rounded to `dtype`."""
-    return {name: torch.from_numpy(each).to(device, getattr(torch, dtype)) for name, each in inputs.items()}

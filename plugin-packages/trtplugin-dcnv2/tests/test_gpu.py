@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dcnv2_cases import EDGES, Case, apart, assert_close, random_case, to_tensors, together, tolerance
+from dcnv2_cases import EDGES, Case, apart, random_case, together
 from trtplugin_dcnv2 import ModulatedDeformConv2dPack, modulated_deform_conv2d
 
 from trtreg.errors import FaceError
 from trtreg.testing import compare, device, sanitizer
+from trtreg.testing.deform_conv import assert_close, to_tensors, tolerance
 from trtreg.testing.device import DevicePlugin
 from trtreg.testing.sanitizer import Request
 

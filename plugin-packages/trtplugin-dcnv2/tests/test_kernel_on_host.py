@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dcnv2_cases import EDGES, Array, Case, apart, assert_close, oracle, random_case, to_tensors, together
+from dcnv2_cases import EDGES, Case, apart, random_case, together
 
 from trtreg.testing import compare
+from trtreg.testing.deform_conv import Array, assert_close, oracle, to_tensors
 from trtreg.testing.host import HostPlugin
 
 

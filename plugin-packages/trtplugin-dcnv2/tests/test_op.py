@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from dcnv2_cases import EDGES, Case, assert_close, oracle, random_case, to_tensors
+from dcnv2_cases import EDGES, Case, random_case
 from torch._subclasses.fake_tensor import FakeTensorMode
 from trtplugin_dcnv2 import ModulatedDeformConv2dPack, modulated_deform_conv2d
 
 from trtreg.errors import ShapeError
+from trtreg.testing.deform_conv import assert_close, oracle, to_tensors
 
 FLOATS = ["float32", "float16", "bfloat16"]
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from trtplugin_dcnv2._op import modulated_deform_conv2d
+from trtreg.sdk.torch_deform_conv import Pack
 
 if TYPE_CHECKING:
-    from trtplugin_dcnv2._op import IntOrPair
+    from trtreg.sdk.torch_op import IntOrPair
 
 __all__ = ["ModulatedDeformConv2dPack"]
 
 
-class ModulatedDeformConv2dPack(nn.Module):  # type: ignore[misc]  # torch is skipped by mypy here
+class ModulatedDeformConv2dPack(Pack):
     """Modulated deformable convolution with a plain convolution that predicts its offsets and masks from the input.
 
     Names and shapes of the parameters are those of MMCV's module of the same name, so that its checkpoints load. The
@@ -34,6 +34,8 @@ class ModulatedDeformConv2dPack(nn.Module):  # type: ignore[misc]  # torch is sk
         bias: whether the output gets a bias.
     """
 
+    predicted = 3  # and its mask
+
     def __init__(
         self,
         in_channels: int,
@@ -46,21 +48,8 @@ class ModulatedDeformConv2dPack(nn.Module):  # type: ignore[misc]  # torch is sk
         deform_groups: int = 1,
         bias: bool = True,
     ) -> None:
-        super().__init__()
-        kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-        self.stride = stride
-        self.padding = padding
-        self.dilation = dilation
-        self.groups = groups
-        self.deform_groups = deform_groups
-        self.points = deform_groups * kernel[0] * kernel[1]
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel))
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, deform_groups)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        bound = 1 / math.sqrt(in_channels * kernel[0] * kernel[1])
-        nn.init.uniform_(self.weight, -bound, bound)
-        self.conv_offset = nn.Conv2d(in_channels, 3 * self.points, kernel, stride, padding, dilation)
-        nn.init.zeros_(self.conv_offset.weight)
-        nn.init.zeros_(self.conv_offset.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve [N, Cin, H, W] to [N, Cout, Ho, Wo]."""

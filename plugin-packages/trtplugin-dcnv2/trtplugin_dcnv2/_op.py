@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 
-from trtreg.errors import ShapeError
-from trtreg.sdk.torch_op import TorchOp
+from trtreg.sdk import torch_deform_conv
+from trtreg.sdk.torch_op import TorchOp, pair
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trtreg.sdk.torch_op import IntOrPair
 
 __all__ = ["modulated_deform_conv2d"]
-
-IntOrPair: TypeAlias = int | Sequence[int]
 
 
 def _fake(
@@ -24,14 +26,9 @@ def _fake(
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
-    _groups: int,
-    _deform_groups: int,
+    *_groups: int,
 ) -> torch.Tensor:
-    extents = (
-        (x.shape[2 + i] + 2 * padding[i] - dilation[i] * (weight.shape[2 + i] - 1) - 1) // stride[i] + 1
-        for i in range(2)
-    )
-    return torch.empty((x.shape[0], weight.shape[0], *extents), dtype=x.dtype, device=x.device)
+    return torch_deform_conv.like_result(x, weight, stride, padding, dilation)
 
 
 def _reference(
@@ -46,7 +43,11 @@ def _reference(
     groups: int,
     deform_groups: int,
 ) -> torch.Tensor:
-    _check(x, offset, mask, weight, bias, stride, padding, dilation, groups, deform_groups)
+    torch_deform_conv.check(
+        *("modulated_deform_conv2d", x, offset, weight, stride, padding, dilation, groups, deform_groups),
+        mask=mask,
+        bias=bias,
+    )
     dtype = torch.promote_types(x.dtype, torch.float32)
     batch, channels, height, width = x.shape
     out_channels, _, kernel_height, kernel_width = weight.shape
@@ -86,50 +87,6 @@ def _reference(
     if bias is not None:
         y = y + bias.to(dtype)[:, None, None]
     return y.to(x.dtype)
-
-
-def _check(
-    x: torch.Tensor,
-    offset: torch.Tensor,
-    mask: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    deform_groups: int,
-) -> None:
-    """Refuse on the CPU what the plugin refuses on a GPU."""
-
-    def expect(what: str, found: object, expected: object, *, fits: bool | None = None) -> None:
-        if not (found == expected if fits is None else fits):
-            raise ShapeError(f"modulated_deform_conv2d: {what}", found=str(found), expected=str(expected))
-
-    numbers = {"stride": stride, "dilation": dilation, "groups": [groups], "deform_groups": [deform_groups]}
-    for name, values in numbers.items():
-        expect(f"'{name}' is too small", min(values), "at least 1", fits=min(values) >= 1)
-    expect("'padding' is too small", min(padding), "at least 0", fits=min(padding) >= 0)
-    tensors = {"x": x, "offset": offset, "mask": mask, "weight": weight}
-    for name, tensor in tensors.items():
-        expect(f"rank of '{name}'", tensor.dim(), 4)
-        expect(f"dtype of '{name}'", tensor.dtype, x.dtype)
-    out_channels, _, *kernel = weight.shape
-    expect("channels of 'x' over the weight's times groups", x.shape[1], weight.shape[1] * groups)
-    expect("channels of 'x'", x.shape[1], f"a multiple of {deform_groups}", fits=x.shape[1] % deform_groups == 0)
-    expect("channels of the output", out_channels, f"a multiple of {groups}", fits=out_channels % groups == 0)
-    padded = [x.shape[2 + i] + 2 * padding[i] for i in range(2)]
-    reach = [dilation[i] * (kernel[i] - 1) + 1 for i in range(2)]
-    expect("size of the kernel", kernel, "at least 1", fits=min(kernel) >= 1)
-    fits = reach[0] <= padded[0] and reach[1] <= padded[1]
-    expect("reach of the kernel", reach, f"within the padded input of {padded}", fits=fits)
-    extent = [(padded[i] - reach[i]) // stride[i] + 1 for i in range(2)]
-    points = deform_groups * kernel[0] * kernel[1]
-    expect("shape of 'offset'", list(offset.shape), [x.shape[0], 2 * points, *extent])
-    expect("shape of 'mask'", list(mask.shape), [x.shape[0], points, *extent])
-    if bias is not None:
-        expect("shape of 'bias'", list(bias.shape), [out_channels])
-        expect("dtype of 'bias'", bias.dtype, x.dtype)
 
 
 _OP = TorchOp(
@@ -188,14 +145,7 @@ def modulated_deform_conv2d(
     """
     result: torch.Tensor = _OP(
         *(x, offset, mask, weight, bias),
-        *(_pair("stride", stride), _pair("padding", padding), _pair("dilation", dilation)),
+        *(pair("stride", stride), pair("padding", padding), pair("dilation", dilation)),
         *(groups, deform_groups),
     )
     return result
-
-
-def _pair(name: str, value: IntOrPair) -> list[int]:
-    pair = [value, value] if isinstance(value, int) else list(value)
-    if len(pair) != 2:  # noqa: PLR2004
-        raise ShapeError(f"'{name}' has the wrong length", found=str(len(pair)), expected="1 or 2 numbers")
-    return pair

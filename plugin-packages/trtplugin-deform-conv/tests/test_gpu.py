@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from deform_conv_cases import EDGES, Case, assert_close, random_case, to_tensors, tolerance
 from trtplugin_deform_conv import deform_conv2d
 
 from trtreg.testing import compare, device, sanitizer
+from trtreg.testing.deform_conv import EDGES, Case, assert_close, random_case, to_tensors, tolerance
 from trtreg.testing.device import DevicePlugin
 from trtreg.testing.sanitizer import Request
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deform_conv_cases import EDGES, Array, Case, assert_close, oracle, random_case, to_tensors
 
 from trtreg.errors import FaceError
 from trtreg.testing import compare
+from trtreg.testing.deform_conv import EDGES, Array, Case, assert_close, oracle, random_case, to_tensors
 from trtreg.testing.host import HostPlugin
 
 CASE = Case(batch=2, channels=6, out_channels=8, groups=2, deform_groups=3, size=(9, 10), stride=(2, 1), padding=(1, 2))

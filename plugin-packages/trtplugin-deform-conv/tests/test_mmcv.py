@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from deform_conv_cases import Case, oracle
 from trtplugin_deform_conv import DeformConv2dPack
 
+from trtreg.testing.deform_conv import Case, oracle
 from trtreg.testing.device import DevicePlugin
 from trtreg.testing.host import HostPlugin
 

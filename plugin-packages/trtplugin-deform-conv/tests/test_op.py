@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from deform_conv_cases import EDGES, Case, assert_close, oracle, random_case, to_tensors
 from trtplugin_deform_conv import DeformConv2dPack, deform_conv2d
 
 from trtreg.errors import ShapeError
 from trtreg.testing import compare
+from trtreg.testing.deform_conv import EDGES, Case, assert_close, oracle, random_case, to_tensors
 
 CASE = Case(batch=2, channels=6, out_channels=4, groups=2, deform_groups=3, size=(7, 8), stride=(2, 1), padding=(1, 2))
 

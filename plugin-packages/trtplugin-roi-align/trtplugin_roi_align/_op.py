@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from trtreg.errors import ShapeError
-from trtreg.sdk.torch_op import TorchOp
+from trtreg.sdk.torch_op import TorchOp, pair
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trtreg.sdk.torch_op import IntOrPair
 
 __all__ = ["multi_level_roi_align", "roi_align"]
-
-IntOrPair: TypeAlias = int | Sequence[int]
 
 _BOX = 5  # image, x1, y1, x2, y2
 _MAX_LEVELS = 10
@@ -231,7 +233,8 @@ def roi_align(
     Raises:
         trtreg.errors.TrtregError: arguments that do not fit together, or a library that does not load.
     """
-    result: torch.Tensor = _OP(x, rois, *_pair(output_size), spatial_scale, sampling_ratio, mode, int(aligned))
+    size = pair("output_size", output_size)
+    result: torch.Tensor = _OP(x, rois, *size, spatial_scale, sampling_ratio, mode, int(aligned))
     return result
 
 
@@ -274,14 +277,7 @@ def multi_level_roi_align(
         raise ShapeError("multi_level_roi_align: number of maps", found=str(len(maps)), expected="1 to 10")
     result: torch.Tensor = _MULTI_LEVEL_OP(
         *(rois, *maps, *[None] * (_MAX_LEVELS - len(maps))),
-        *(*_pair(output_size), pool_mode, sampling_ratio, [float(each) for each in featmap_strides]),
+        *(*pair("output_size", output_size), pool_mode, sampling_ratio, [float(each) for each in featmap_strides]),
         *(roi_scale_factor, finest_scale, int(aligned)),
     )
     return result
-
-
-def _pair(value: IntOrPair) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2:  # noqa: PLR2004
-        raise ShapeError("'output_size' has the wrong length", found=str(len(pair)), expected="1 or 2 numbers")
-    return pair

@@ -1,21 +1,28 @@
-"""Random configurations of the operator, an oracle in float64, and how far a result may be from it."""
+"""For the deformable convolutions: random configurations, an oracle in float64, and how far a result may be from it."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from trtreg.testing import compare
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["EDGES", "Array", "Case", "assert_close", "oracle", "random_case", "to_tensors", "tolerance"]
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+
+_LEAST_ROWS = 16  # of the weight in a group, for which the plugins use tensor cores
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
     """One configuration: sizes, attributes, and how far the offsets go."""
 
@@ -29,9 +36,10 @@ class Case:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
+    mask: bool = False
+    bias: bool = False
     #: "none", "grid" (whole pixels), "near" (about one), "far", "huge" (some infinite), "nan" (one in 50)
     offsets: str = "near"
-
     #: of float32: products on tensor cores
     allow_tf32: bool = False
 
@@ -42,8 +50,13 @@ class Case:
         return (
             (dtype != "float32" or self.allow_tf32)
             and apart[1] % apart[0] == apart[0] % taken == 0
-            and self.out_channels // self.groups >= 16
+            and self.out_channels // self.groups >= _LEAST_ROWS
         )
+
+    @property
+    def points(self) -> int:
+        """How many places are sampled for one pixel of the output."""
+        return self.deform_groups * math.prod(self.kernel)
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -71,18 +84,25 @@ class Case:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the inputs, in order."""
-        points = self.deform_groups * math.prod(self.kernel)
         return {
             "x": (self.batch, self.channels, *self.size),
-            "offset": (self.batch, 2 * points, *self.extent),
+            "offset": (self.batch, 2 * self.points, *self.extent),
+            **({"mask": (self.batch, self.points, *self.extent)} if self.mask else {}),
             "weight": (self.out_channels, self.channels // self.groups, *self.kernel),
+            **({"bias": (self.out_channels,)} if self.bias else {}),
         }
 
     def inputs(self, random: np.random.Generator) -> dict[str, Array]:
         """Fresh random inputs; results are of the order of 1."""
         arrays = {name: random.standard_normal(shape) for name, shape in self.shapes.items()}
         arrays["weight"] /= math.sqrt(max(math.prod(self.shapes["weight"][1:]), 1))
+        if self.mask:
+            arrays["mask"] = random.uniform(0, 1, self.shapes["mask"])
         offset = arrays["offset"]
+
+        def some(share: float) -> Any:
+            return random.uniform(size=offset.shape) < share
+
         if self.offsets == "none":
             offset[:] = 0
         elif self.offsets == "grid":
@@ -91,15 +111,15 @@ class Case:
             offset *= 30
         elif self.offsets == "huge":
             offset *= 10.0 ** random.uniform(0, 4, offset.shape)
-            offset[random.uniform(size=offset.shape) < 0.1] = math.inf
-            offset[random.uniform(size=offset.shape) < 0.1] = -math.inf
+            offset[some(0.1)] = math.inf
+            offset[some(0.1)] = -math.inf
         elif self.offsets == "nan":
-            offset[random.uniform(size=offset.shape) < 0.02] = math.nan
+            offset[some(0.02)] = math.nan
         return arrays
 
 
-def random_case(random: np.random.Generator, *, largest: int = 12) -> Case:
-    """A configuration with every attribute at random; images of up to `largest` pixels a side."""
+def random_case(random: np.random.Generator, *, largest: int = 12, modulated: bool = False) -> Case:
+    """Draw every attribute at random, for images of up to `largest` pixels a side; `modulated` has masks."""
 
     def draw(low: int, high: int) -> int:
         return int(random.integers(low, high + 1))
@@ -107,19 +127,22 @@ def random_case(random: np.random.Generator, *, largest: int = 12) -> Case:
     def pair(low: int, high: int) -> tuple[int, int]:
         return (draw(low, high), draw(low, high))
 
-    groups = draw(1, 3) if random.uniform() < 0.5 else 1
-    deform_groups = draw(1, 4) if random.uniform() < 0.5 else 1
+    def by_chance(share: float) -> bool:
+        return bool(random.uniform() < share)
+
+    groups = draw(1, 3) if by_chance(0.5) else 1
+    deform_groups = draw(1, 4) if by_chance(0.5) else 1
     # Half of them for the tensor cores, which take 8 channels at once.
-    wide = random.uniform() < 0.5
+    wide = by_chance(0.5)
     channels = 8 * draw(1, 4) * max(groups, deform_groups) if wide else draw(1, 1 + largest // 3)
     if wide and max(groups, deform_groups) % min(groups, deform_groups):
         groups = 1
     kernel, stride, padding, dilation = pair(1, 4), pair(1, 3), pair(0, 3), pair(1, 3)
     smallest = [max(dilation[i] * (kernel[i] - 1) + 1 - 2 * padding[i], 1) for i in range(2)]
     return Case(
-        batch=0 if random.uniform() < 0.05 else draw(1, 3),
+        batch=0 if by_chance(0.05) else draw(1, 3),
         channels=channels if wide else math.lcm(groups, deform_groups) * channels,
-        out_channels=groups * (draw(1, 9) if random.uniform() < 0.7 and not wide else draw(16, 140)),
+        out_channels=groups * (draw(1, 9) if by_chance(0.7) and not wide else draw(16, 140)),
         groups=groups,
         deform_groups=deform_groups,
         size=(draw(smallest[0], max(largest, smallest[0])), draw(smallest[1], max(largest, smallest[1]))),
@@ -127,12 +150,14 @@ def random_case(random: np.random.Generator, *, largest: int = 12) -> Case:
         stride=stride,
         padding=padding,
         dilation=dilation,
+        mask=modulated,
+        bias=modulated and by_chance(0.7),
         offsets=str(random.choice(["none", "grid", "near", "near", "far", "huge", "nan"])),
     )
 
 
 #: What chance may miss.
-EDGES = [
+EDGES = (
     Case(batch=0),
     Case(kernel=(1, 1), size=(1, 1)),
     Case(size=(1, 9), kernel=(1, 3), padding=(0, 1)),
@@ -157,25 +182,27 @@ EDGES = [
     Case(size=(9, 9), padding=(1, 1), offsets="nan"),
     Case(size=(9, 9), padding=(1, 1), offsets="huge"),
     Case(size=(9, 9), padding=(1, 1), offsets="grid"),
-]
+)
 
 
-def oracle(case: Case, inputs: dict[str, Array]) -> Array:
-    """The definition in the paper, term by term.
+def oracle(case: Case, inputs: Mapping[str, Array]) -> Array:
+    """Compute the definition in the papers, term by term; without masks, every dm_k is 1.
 
-    y(p) = sum over k of w_k * x(p + p_k + dp_k)                                    (arXiv:1703.06211, equation 2)
+    y(p) = sum over k of w_k * x(p + p_k + dp_k) * dm_k         (arXiv:1703.06211, equation 2; 1811.11168, equation 1)
     x(q) = sum over r of max(0, 1 - |q_y - r_y|) * max(0, 1 - |q_x - r_x|) * x(r)   (arXiv:1703.06211, equations 3, 4)
     """
     x, offset, weight = (inputs[name] for name in ("x", "offset", "weight"))
+    mask = inputs["mask"] if case.mask else np.ones((case.batch, case.points, *case.extent))
     y = np.zeros((case.batch, case.out_channels, *case.extent))
     points = math.prod(case.kernel)
     channels, out_channels = case.channels // case.groups, case.out_channels // case.groups
     per_deform_group = case.channels // case.deform_groups
     for image, *p in np.ndindex(case.batch, *case.extent):
+        pixel = (image, slice(None), *p)
         for k, p_k in enumerate(np.ndindex(*case.kernel)):
             sampled = np.empty(case.channels)
-            taps = weight[(..., *p_k)]
-            moved = offset[(image, ..., *p)]
+            taps = weight[:, :, p_k[0], p_k[1]]
+            moved, scale = offset[pixel], mask[pixel]
             for group in range(case.deform_groups):
                 at = group * points + k
                 q = [
@@ -184,15 +211,15 @@ def oracle(case: Case, inputs: dict[str, Array]) -> Array:
                 ]
                 share = [np.maximum(0, 1 - np.abs(q[i] - np.arange(case.size[i]))) for i in range(2)]
                 for channel in range(group * per_deform_group, (group + 1) * per_deform_group):
-                    sampled[channel] = share[0] @ x[image, channel] @ share[1]
+                    sampled[channel] = share[0] @ x[image, channel] @ share[1] * scale[at]
             for group, channel in itertools.product(range(case.groups), range(out_channels)):
                 out = group * out_channels + channel
-                y[(image, out, *p)] += taps[out] @ sampled[group * channels : (group + 1) * channels]
-    return y
+                y[pixel][out] += taps[out] @ sampled[group * channels : (group + 1) * channels]
+    return y + inputs["bias"][:, None, None] if case.bias else y
 
 
-def tolerance(case: Case, inputs: dict[str, Array], expected: Array, dtype: str) -> Array:
-    """How far each value may be from `expected`: one rounding to `dtype`, and the errors of float32 before it.
+def tolerance(case: Case, inputs: Mapping[str, Array], expected: Array, dtype: str) -> Array:
+    """Give how far each value may be from `expected`: one rounding to `dtype`, and the errors of float32 before it.
 
     Those are relative to the sum of all terms with every sample at the largest value of x. A coordinate below 64 is
     known to 2**-19, so a sample to 2**-18 of the values around it, in each direction; the products and their sum add
@@ -200,25 +227,30 @@ def tolerance(case: Case, inputs: dict[str, Array], expected: Array, dtype: str)
     root of their squares.
     """
     weight, largest = np.abs(inputs["weight"]), np.abs(inputs["x"]).max(initial=0)
-    before = 2.0**-17 * weight.sum(axis=(1, 2, 3)) * largest
+    if case.mask:
+        largest = largest * np.abs(inputs["mask"]).max(initial=0)
+    scale = weight.sum(axis=(1, 2, 3)) * largest
+    if case.bias:
+        scale = scale + np.abs(inputs["bias"])
+    before = 2.0**-17 * scale
     if case.on_tensor_cores(dtype):
-        before = before + 5 * rounding(dtype) * largest * np.sqrt((weight**2).sum(axis=(1, 2, 3)))
+        # Of one sample, relative to it: float32 is rounded to TF32, which has float16's precision.
+        rounding = compare.ROUNDING["float16" if dtype == "float32" else dtype]
+        before = before + 5 * rounding * largest * np.sqrt((weight**2).sum(axis=(1, 2, 3)))
     return compare.tolerance(expected, dtype, before[:, None, None])
 
 
-def rounding(dtype: str) -> float:
-    """How far a sample can be off, relative to it: float32 is rounded to TF32, which has float16's precision."""
-    return compare.ROUNDING["float16" if dtype == "float32" else dtype]
-
-
-def assert_close(case: Case, inputs: dict[str, Array], y: Array, expected: Array, dtype: str) -> None:
+def assert_close(case: Case, inputs: Mapping[str, Array], y: Array, expected: Array, dtype: str) -> None:
     """Fail with the configuration where `y` is further from `expected` than it may be, or NaN elsewhere."""
-    assert y.shape == expected.shape, case
-    assert (np.isnan(y) == np.isnan(expected)).all(), case
-    excess = np.nan_to_num(np.abs(y - expected) - tolerance(case, inputs, expected, dtype), nan=0.0)
-    assert excess.max(initial=0) <= 0, (case, dtype, excess.max())
+    if y.shape != expected.shape:
+        raise AssertionError(f"shape {y.shape}, expected {expected.shape} {case}")
+    if (np.isnan(y) != np.isnan(expected)).any():
+        raise AssertionError(f"{dtype}: NaN in other places than expected: {case}")
+    excess = np.nan_to_num(np.abs(y - expected) - tolerance(case, inputs, expected, dtype), nan=0.0).max(initial=0)
+    if excess > 0:
+        raise AssertionError(f"{dtype}: {excess} more than the error that is allowed: {case}")
 
 
-def to_tensors(inputs: dict[str, Array], dtype: str, device: str = "cpu") -> dict[str, torch.Tensor]:
-    """The same inputs for PyTorch, rounded to `dtype`."""
+def to_tensors(inputs: Mapping[str, Array], dtype: str, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """Give the same inputs for PyTorch, rounded to `dtype`."""
     return {name: torch.from_numpy(each).to(device, getattr(torch, dtype)) for name, each in inputs.items()}
