@@ -26,18 +26,27 @@ def cases(torch: Any) -> Iterator[dict[str, Any]]:
 
         return deform_conv2d(x, offset, weight, bias, padding=1, mask=mask)
 
+    def undeformed(x: Any, _offset: Any, _mask: Any, weight: Any, bias: Any) -> Any:
+        return torch.nn.functional.conv2d(x, weight, bias, padding=1)
+
     for batch in (1, 8):
-        for dtype in (torch.float32, torch.float16, torch.bfloat16):
-            area = batch * _SIDE * _SIDE
+        area = batch * _SIDE * _SIDE
+        for dtype, tf32, name, other in (
+            (torch.float32, 0, "torchvision deform_conv2d", peer),
+            (torch.float32, 1, "torchvision deform_conv2d", peer),
+            (torch.float16, 0, "torchvision deform_conv2d", peer),
+            (torch.float16, 0, "F.conv2d", undeformed),
+            (torch.bfloat16, 0, "F.conv2d", undeformed),
+        ):
             yield {
-                "op": "MMCVModulatedDeformConv2d",
+                "op": "MMCVModulatedDeformConv2d" + ", TF32" * tf32,
                 "size": f"{batch}x{_CHANNELS}x{_SIDE}x{_SIDE}, 3x3",
                 "dtype": str(dtype).removeprefix("torch."),
                 "creator": "MMCVModulatedDeformConv2d",
-                "attributes": {"padding": [1, 1]},
+                "attributes": {"padding": [1, 1], "allow_tf32": tf32},
                 "inputs": partial(inputs, batch, dtype),
                 "outputs": lambda given: [torch.empty_like(given[0])],
-                "peer": None if dtype is torch.bfloat16 else ("torchvision deform_conv2d", peer),
+                "peer": (name, other),
                 "bytes": (area * (2 * _CHANNELS + 3 * _TAPS) + _CHANNELS**2 * _TAPS) * dtype.itemsize,
                 "flops": 2 * area * _CHANNELS**2 * _TAPS,
             }

@@ -43,15 +43,15 @@ class Case:
     #: of float32: products on tensor cores
     allow_tf32: bool = False
 
-    def on_tensor_cores(self, dtype: str) -> bool:
-        """Whether samples are rounded before they are multiplied, on a GPU that can."""
+    def fits_tensor_cores(self, dtype: str) -> bool:
+        """Whether the channels and groups are such as tensor cores can take."""
         apart = sorted((self.channels // self.groups, self.channels // self.deform_groups))
         taken = 4 if dtype == "float32" else 8
-        return (
-            (dtype != "float32" or self.allow_tf32)
-            and apart[1] % apart[0] == apart[0] % taken == 0
-            and self.out_channels // self.groups >= _LEAST_ROWS
-        )
+        return apart[1] % apart[0] == apart[0] % taken == 0 and self.out_channels // self.groups >= _LEAST_ROWS
+
+    def on_tensor_cores(self, dtype: str) -> bool:
+        """Whether samples are rounded before they are multiplied, on a GPU that can."""
+        return (dtype != "float32" or self.allow_tf32) and self.fits_tensor_cores(dtype)
 
     @property
     def points(self) -> int:

@@ -49,7 +49,7 @@ def test_output_shapes(face: Face, seed: int, creator: str, dtype: str) -> None:
     y = TensorSpec(type=dtype, shape=(case.batch, case.out_channels, *case.extent))
     shapes, workspace = face.create(creator, case.of_node).infer(specs(case, dtype))
     assert shapes == (y,)
-    assert (workspace > 0) == case.on_tensor_cores(dtype)
+    assert (workspace > 0) == case.fits_tensor_cores(dtype)
 
 
 @pytest.mark.parametrize("groups", ["groups", "group"])

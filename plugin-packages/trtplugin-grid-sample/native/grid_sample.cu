@@ -41,7 +41,7 @@ class GridSampler : public trtreg::Plugin {
       bool const volume = x.rank() == 5;
       int64_t const width = y[y.rank() - 1];
       int32_t tile = 1;
-      while (tile < trtreg::kWarp && tile < width) tile *= 2;
+      while (tile < kTile && tile < width) tile *= 2;
       Params<T> p{call.in<T>(0),
                   call.inputs[1].data,
                   call.out<T>(0),

@@ -14,7 +14,8 @@ enum Padding { kZeros, kBorder, kReflection };
 
 constexpr int kBlock = 256;
 constexpr int kChannels = 32;  // of one thread
-constexpr int kLoads = 16;     // that a thread has on their way at once
+constexpr int kLoads = 16;     // of a thread that come before their sums; as many others are on their way meanwhile
+constexpr int kTile = 64;      // points of a row, at most, that a block has
 
 template <typename T>
 struct Params {
@@ -91,7 +92,8 @@ __device__ Axis<kTaps> place(float coordinate, int64_t size, int32_t padding, bo
 }
 
 template <typename T, int kRank, Mode kMode>
-__global__ void __launch_bounds__(kBlock, 4) sample_kernel(Params<T> const p) {
+__global__ void __launch_bounds__(kBlock, kMode != kCubic && (kRank == 2 || kMode == kNearest) ? 3 : 4)
+    sample_kernel(Params<T> const p) {
   constexpr int kTaps = kMode == kNearest ? 1 : kMode == kLinear ? 2 : 4;
   constexpr int kPixels = kRank == 2 ? kTaps * kTaps : kTaps * kTaps * kTaps;
   int64_t plane = 1;
@@ -142,35 +144,62 @@ __global__ void __launch_bounds__(kBlock, 4) sample_kernel(Params<T> const p) {
     int const count = static_cast<int>(first + kChannels < p.channels ? kChannels : p.channels - first);
     T const* x = p.x + (at[0] * p.channels + first) * plane;
     T* y = p.y + (at[0] * p.channels + first) * p.points + number;
-    // All loads of some channels come before their sums and stores: so many are on their way at once.
-    auto const apply = [&](auto constant) {
-      constexpr int kBatch = decltype(constant)::value;
-      T values[kBatch][kPixels];
+    // Loads of some channels come before the sums and stores of those before them: so many are on their way at once.
+    constexpr int kBatch = kPixels >= kLoads ? 1 : kLoads / kPixels;
+    using Values = T[kPixels];
+    auto const read = [&](auto& values) {
 #pragma unroll
-      for (int k = 0; k < kBatch; ++k) {
+      for (Values& of_channel : values) {
 #pragma unroll
-        for (int tap = 0; tap < kPixels; ++tap) {
-          values[k][tap] = x[pixel[tap]];
-        }
+        for (int tap = 0; tap < kPixels; ++tap) of_channel[tap] = x[pixel[tap]];
         x += plane;
       }
+    };
+    auto const write = [&](auto& values) {
 #pragma unroll
-      for (int k = 0; k < kBatch; ++k) {
+      for (Values& of_channel : values) {
         float sum = 0.f;
 #pragma unroll
         for (int tap = 0; tap < kPixels; ++tap) {
-          if (is_inside[tap]) sum += weight[tap] * trtreg::to_float(values[k][tap]);
+          if (is_inside[tap]) sum += weight[tap] * trtreg::to_float(of_channel[tap]);
         }
         *y = trtreg::from_float<T>(sum);
         y += p.points;
       }
     };
-    constexpr int kBatch = kPixels >= kLoads ? 1 : kLoads / kPixels;
     int channel = 0;
+    if (kBatch > 2 && count >= 2 * kBatch) {
+      Values one[kBatch], two[kBatch];
+      read(one);
 #pragma unroll 1
-    for (; channel + kBatch <= count; channel += kBatch) apply(std::integral_constant<int, kBatch>{});
+      for (; channel + 3 * kBatch <= count; channel += 2 * kBatch) {
+        read(two);
+        write(one);
+        read(one);
+        write(two);
+      }
+      if (channel + 2 * kBatch <= count) {
+        read(two);
+        write(one);
+        write(two);
+        channel += 2 * kBatch;
+      } else {
+        write(one);
+        channel += kBatch;
+      }
+    }
 #pragma unroll 1
-    for (; channel < count; ++channel) apply(std::integral_constant<int, 1>{});
+    for (; channel + kBatch <= count; channel += kBatch) {
+      Values values[kBatch];
+      read(values);
+      write(values);
+    }
+#pragma unroll 1
+    for (; channel < count; ++channel) {
+      Values values[1];
+      read(values);
+      write(values);
+    }
   }
 }
 

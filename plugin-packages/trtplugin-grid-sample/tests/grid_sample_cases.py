@@ -97,8 +97,10 @@ EDGES = [
     Case(points=(0, 3)),
     Case(channels=32),  # exactly what one thread has
     Case(channels=35, batch=2),
+    *(Case(channels=channels) for channels in (8, 11, 12, 15, 16, 21)),  # batches of four, two of them at a time
     Case(channels=33, size=(3, 3, 3), points=(2, 2, 2)),
     Case(points=(17, 31), channels=3),  # more than one block
+    Case(points=(5, 67), channels=9),  # more than a block has of a row
 ]
 
 

@@ -1,4 +1,5 @@
-// The kernel of both operators: RoIAlign over one feature map, or over the one of several that suits a RoI's size.
+// RoIAlign over one feature map, or over the one of several that suits a RoI's size: where samples lie, and the kernel
+// that reads feature maps as they are.
 //
 // A thread owns one bin of one RoI for up to kChannels channels: it finds where a sample lies once, and reads it from
 // all of these planes. Channels come last in the numbering of the threads, so that all RoIs work on the same few
@@ -19,6 +20,9 @@ struct Level {
   void const* x;  // [batch, channels, height, width]
   int64_t height, width;
   float scale;  // pixels of this feature map in one of the RoIs' units
+  char* copy;   // of pixels.h
+
+  __host__ __device__ int64_t area() const { return height * width; }
 };
 
 struct Params {
@@ -38,44 +42,53 @@ struct Params {
   __host__ __device__ int64_t chunks() const { return (channels + kChannels - 1) / kChannels; }
 };
 
-// The samples of a bin in one direction.
+// The samples of a bin in one direction. Index has room for the samples that lie in the image.
+template <typename Index>
 struct Axis {
-  float first, step;   // sample i lies at first + (i + 0.5) * step
-  float count;         // as a float: a RoI may be of any size
-  int64_t begin, end;  // of the samples that can lie in the image
+  float first, step;  // sample i lies at first + (i + 0.5) * step
+  float count;        // as a float: a RoI may be of any size
+  float begin;        // the first sample that can lie in the image
+  Index inside;       // so many can, from there on
+
+  // Samples that are left out are outside, so 0.
+  __device__ bool leaves_out() const { return begin > 0.f || begin + static_cast<float>(inside) < count; }
 };
 
 // Bin `bin` of `bins`, for a RoI from `low` of length `length`.
-__device__ inline Axis axis_of(float low, float length, int64_t bin, int64_t bins, int ratio, int64_t extent) {
+template <typename Index>
+__device__ Axis<Index> axis_of(float low, float length, int64_t bin, int64_t bins, int ratio, int64_t extent) {
+  constexpr float kMost = sizeof(Index) > 4 ? 9e18f : 1e9f;
   float const size = length / static_cast<float>(bins);
-  Axis axis{};
+  Axis<Index> axis{};
   axis.first = fmaf(static_cast<float>(bin), size, low);
   axis.count = ratio > 0 ? static_cast<float>(ratio) : ceilf(size);
   if (!(axis.count > 0.f)) return axis;
   axis.step = size / axis.count;
-  axis.end = ratio;
+  axis.inside = ratio;
   if (ratio > 0 && !(axis.step > 0.f)) return axis;
   // Of a RoI much larger than the image only what lies in it is looked at: else one box could keep the GPU for hours.
   // Clamped while they are floats: no float out of range reaches an integer.
   float const begin = floorf((-1.f - axis.first) / axis.step) - 1.f;
   float const end = ceilf((static_cast<float>(extent) - axis.first) / axis.step) + 1.f;
-  axis.begin = static_cast<int64_t>(trtreg::clamp(begin, 0.f, fminf(axis.count, 9e18f)));
-  axis.end = static_cast<int64_t>(trtreg::clamp(end, 0.f, fminf(axis.count, 9e18f)));
+  axis.begin = trtreg::clamp(begin, 0.f, axis.count);
+  axis.inside = static_cast<Index>(trtreg::clamp(trtreg::clamp(end, 0.f, axis.count) - axis.begin, 0.f, kMost));
   return axis;
 }
 
 // The two pixels next to a sample, and the share of the second. A sample at most one pixel outside the image counts as
 // on its border; further outside it does not exist, and counts as 0.
+template <typename Index>
 struct Neighbours {
-  int64_t low, high;
+  Index low, high;
   float share;
   bool exists;
 };
-__device__ inline Neighbours neighbours(Axis const& axis, int64_t index, int64_t extent) {
-  float const at = fmaf(static_cast<float>(index) + 0.5f, axis.step, axis.first);
+template <typename Index>
+__device__ Neighbours<Index> neighbours(Axis<Index> const& axis, Index index, Index extent) {
+  float const at = fmaf(axis.begin + static_cast<float>(index) + 0.5f, axis.step, axis.first);
   if (extent == 0 || !(at >= -1.f && at <= static_cast<float>(extent))) return {};
   float const inside = fmaxf(at, 0.f);
-  auto const low = static_cast<int64_t>(inside);
+  auto const low = static_cast<Index>(inside);
   if (low >= extent - 1) return {extent - 1, extent - 1, 0.f, true};
   return {low, low + 1, inside - static_cast<float>(low), true};
 }
@@ -144,23 +157,22 @@ __global__ void __launch_bounds__(trtreg::kThreads) roi_align_kernel(Params cons
       for (int c = 0; c < channels; ++c) y[c * bins] = trtreg::from_float<T>(roi.image < 0 ? 0.f : NAN);
       continue;
     }
-    int64_t const area = roi.level.height * roi.level.width;
+    int64_t const area = roi.level.area();
     T const* const x = static_cast<T const*>(roi.level.x) + (roi.image * p.channels + channel) * area;
 
-    Axis const rows = axis_of(roi.y, roi.height, bin_row, p.out_height, p.sampling_ratio, roi.level.height);
-    Axis const columns = axis_of(roi.x, roi.width, bin_column, p.out_width, p.sampling_ratio, roi.level.width);
+    using Axis = roi_align::Axis<int64_t>;
+    Axis const rows = axis_of<int64_t>(roi.y, roi.height, bin_row, p.out_height, p.sampling_ratio, roi.level.height);
+    Axis const columns = axis_of<int64_t>(roi.x, roi.width, bin_column, p.out_width, p.sampling_ratio, roi.level.width);
     bool const has_samples = rows.count > 0.f && columns.count > 0.f;
-    // Samples that are skipped are outside, so 0.
-    bool const skips = rows.begin > 0 || columns.begin > 0 || static_cast<float>(rows.end) < rows.count ||
-                       static_cast<float>(columns.end) < columns.count;
+    bool const leaves_out = rows.leaves_out() || columns.leaves_out();
     float results[kChannels];
 #pragma unroll
-    for (float& result : results) result = p.largest && has_samples && !skips ? -INFINITY : 0.f;
+    for (float& result : results) result = p.largest && has_samples && !leaves_out ? -INFINITY : 0.f;
 
-    for (int64_t i = rows.begin; i < rows.end; ++i) {
-      Neighbours const row = neighbours(rows, i, roi.level.height);
-      for (int64_t j = columns.begin; j < columns.end; ++j) {
-        Neighbours const column = neighbours(columns, j, roi.level.width);
+    for (int64_t i = 0; i < rows.inside; ++i) {
+      auto const row = neighbours(rows, i, roi.level.height);
+      for (int64_t j = 0; j < columns.inside; ++j) {
+        auto const column = neighbours(columns, j, roi.level.width);
         bool const exists = row.exists && column.exists;
         T const* const corner = x + row.low * roi.level.width + column.low;
         int64_t const right = column.high - column.low;

@@ -1,7 +1,7 @@
 // RoIAlign (arXiv:1703.06870): the features of each region of interest, resampled to a grid of fixed size.
 #include <trtreg/plugin.h>
 
-#include "rows.h"
+#include "pixels.h"
 
 namespace {
 
@@ -40,25 +40,36 @@ struct RoiAlign : trtreg::Plugin {
     s.outputs[0] = {s.inputs[rois][0], s.inputs[x][1], output_height, output_width};
   }
 
-  // Level `i` is input `first + i`, `scale(i)` of its pixels are one unit of the RoIs.
-  template <typename Scale>
-  void launch(trtreg::Call const& call, size_t rois, size_t first, int levels, roi_align::Params p,
-              Scale const& scale) const {
-    for (int i = 0; i < levels; ++i) {
-      auto const& x = call.inputs[first + static_cast<size_t>(i)];
-      p.levels[i] = {x.data, x[2], x[3], scale(i)};
+  // What the kernels have to know but for addresses and scales: input `rois`, and the feature maps from input `x` on.
+  template <typename Tensors>
+  roi_align::Params sizes(Tensors const& in, size_t rois, size_t x, int32_t sampling_ratio) const {
+    roi_align::Params p{};
+    p.levels_count = static_cast<int>(in.size()) - 1;
+    for (int i = 0; i < p.levels_count; ++i) {
+      auto const& level = in[x + static_cast<size_t>(i)];
+      p.levels[i].height = level[2];
+      p.levels[i].width = level[3];
     }
-    p.levels_count = levels;
-    p.rois = call.inputs[rois].data;
-    p.y = call.outputs[0].data;
-    p.batch = call.inputs[first][0];
-    p.channels = call.inputs[first][1];
-    p.rois_count = call.inputs[rois][0];
+    p.batch = in[x][0];
+    p.channels = in[x][1];
+    p.rois_count = in[rois][0];
     p.out_height = output_height;
     p.out_width = output_width;
+    p.sampling_ratio = sampling_ratio;
+    return p;
+  }
+
+  size_t memory(trtreg::TensorSpecs const& in, size_t rois, size_t x, int32_t sampling_ratio) const {
+    return roi_align::workspace(sizes(in, rois, x, sampling_ratio), trtreg::size_of(in[x].type));
+  }
+
+  void launch(trtreg::Call const& call, size_t rois, size_t x, roi_align::Params p) const {
+    for (int i = 0; i < p.levels_count; ++i) p.levels[i].x = call.inputs[x + static_cast<size_t>(i)].data;
+    p.rois = call.inputs[rois].data;
+    p.y = call.outputs[0].data;
     p.rois_are_floats = call.inputs[rois].type == DataType::kFLOAT;
     trtreg::dispatch<float, __half, __nv_bfloat16>(
-        call.inputs[first].type, [&](auto zero) { roi_align::run<decltype(zero)>(call.stream, p, call.workspace); });
+        call.inputs[x].type, [&](auto zero) { roi_align::run<decltype(zero)>(call.stream, p, call.workspace); });
   }
 };
 
@@ -87,17 +98,17 @@ struct MMCVRoiAlign : RoiAlign {
   }
 
   size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const&) const {
-    return roi_align::workspace(in[1][0], output_height, output_width, sampling_ratio);
+    return memory(in, 1, 0, sampling_ratio);
   }
 
   void enqueue(trtreg::Call const& call) const {
-    roi_align::Params p{};
-    p.sampling_ratio = sampling_ratio;
+    roi_align::Params p = sizes(call.inputs, 1, 0, sampling_ratio);
+    p.levels[0].scale = spatial_scale;
     p.offset = aligned ? -0.5f : 0.f;
     p.smallest = aligned ? -INFINITY : 1.f;
     p.finest_scale = 1.f;
     p.largest = mode == "max";
-    launch(call, 1, 0, 1, p, [&](int) { return spatial_scale; });
+    launch(call, 1, 0, p);
   }
 };
 
@@ -137,19 +148,18 @@ struct MMCVMultiLevelRoiAlign : RoiAlign {
   }
 
   size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const&) const {
-    return roi_align::workspace(in[0][0], output_height, output_width, sampling_ratio);
+    return memory(in, 0, 1, sampling_ratio);
   }
 
   void enqueue(trtreg::Call const& call) const {
-    roi_align::Params p{};
-    p.sampling_ratio = sampling_ratio;
+    roi_align::Params p = sizes(call.inputs, 0, 1, sampling_ratio);
+    for (int i = 0; i < p.levels_count; ++i) p.levels[i].scale = 1.f / featmap_strides[static_cast<size_t>(i)];
     p.offset = aligned ? -0.5f : 0.f;
     p.smallest = aligned ? 0.f : 1.f;
     p.finest_scale = finest_scale;
     p.enlargement = roi_scale_factor;
     p.largest = pool_mode == 0;
-    launch(call, 0, 1, static_cast<int>(featmap_strides.size()), p,
-           [&](int i) { return 1.f / featmap_strides[static_cast<size_t>(i)]; });
+    launch(call, 0, 1, p);
   }
 };
 

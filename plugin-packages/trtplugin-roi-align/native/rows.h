@@ -57,9 +57,22 @@ struct Layout {
 };
 
 // Bytes of workspace for it; 0: it does not go row by row.
-inline size_t workspace(int64_t rois, int64_t out_height, int64_t out_width, int ratio) {
-  if (ratio != kRatio || out_height > kMaxRows / kRatio || out_width > 1 << 16) return 0;
-  return static_cast<size_t>(rois * Layout(out_height, out_width).bytes());
+inline int64_t bytes_of_tables(Params const& p) {
+  if (p.sampling_ratio != kRatio || p.out_height > kMaxRows / kRatio || p.out_width > 1 << 16) return 0;
+  return p.rois_count * Layout(p.out_height, p.out_width).bytes();
+}
+inline int64_t largest_area(Params const& p) {
+  int64_t largest = 1;
+  for (int i = 0; i < p.levels_count; ++i) largest = std::max(largest, p.levels[i].area());
+  return largest;
+}
+inline bool goes_by_rows(Params const& p) {
+  return bytes_of_tables(p) > 0 && largest_area(p) < int64_t{1} << 30;  // a plane's bytes are counted in 32 bits
+}
+
+// Sample `index` of all that a bin has in one direction.
+inline __device__ Neighbours<int64_t> sample_of(Axis<int64_t> const& axis, int index, int64_t extent) {
+  return neighbours(axis, index - static_cast<int64_t>(axis.begin), extent);
 }
 
 template <typename T>
@@ -77,8 +90,8 @@ __global__ void __launch_bounds__(trtreg::kThreads) find_kernel(Params const p, 
       int const bin = entry / kLanes;
       Column column{kOutside, 0.f};
       if (bin < p.out_width) {
-        Axis const axis = axis_of(roi.x, roi.width, bin, p.out_width, kRatio, width);
-        Neighbours const pixels = neighbours(axis, entry % kLanes / 2, width);
+        auto const axis = axis_of<int64_t>(roi.x, roi.width, bin, p.out_width, kRatio, width);
+        auto const pixels = sample_of(axis, entry % kLanes / 2, width);
         bool const high = entry % 2 != 0;
         float const share = high ? pixels.share : 1.f - pixels.share;
         if (pixels.exists) {
@@ -90,8 +103,8 @@ __global__ void __launch_bounds__(trtreg::kThreads) find_kernel(Params const p, 
     } else if (int const sample = entry - layout.columns; sample < layout.rows) {
       Row row{kNowhere, kNowhere, 0.f, 0.f};
       if (sample / kRatio < p.out_height) {
-        Axis const axis = axis_of(roi.y, roi.height, sample / kRatio, p.out_height, kRatio, height);
-        Neighbours const pixels = neighbours(axis, sample % kRatio, height);
+        auto const axis = axis_of<int64_t>(roi.y, roi.height, sample / kRatio, p.out_height, kRatio, height);
+        auto const pixels = sample_of(axis, sample % kRatio, height);
         if (pixels.exists) {
           auto const line = width * static_cast<int64_t>(sizeof(T));
           row = {static_cast<uint32_t>(pixels.low * line), static_cast<uint32_t>(pixels.high * line),
@@ -214,16 +227,8 @@ __global__ void __launch_bounds__(kBlock<T>, 1)
 }
 
 template <typename T>
-void run(cudaStream_t stream, Params const& p, void* memory) {
-  int64_t largest = 1;
-  for (int i = 0; i < p.levels_count; ++i) largest = std::max(largest, p.levels[i].height * p.levels[i].width);
-  bool const by_rows = workspace(p.rois_count, p.out_height, p.out_width, p.sampling_ratio) > 0 &&
-                       largest < int64_t{1} << 30;  // a plane's bytes are counted in 32 bits
-  if (p.channels * p.rois_count == 0) return;
-  if (!by_rows) {
-    int64_t const threads = p.chunks() * p.rois_count * p.out_height * p.out_width;
-    return trtreg::launch(roi_align_kernel<T>, trtreg::grid_for(threads), stream, p);
-  }
+void run_by_rows(cudaStream_t stream, Params const& p, void* memory) {
+  int64_t const largest = largest_area(p);
   constexpr int kWarps = kBlock<T> / trtreg::kWarp;
   Layout const layout(p.out_height, p.out_width);
   auto* const tables = static_cast<char*>(memory);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,38 @@ EDGES = [
     Case(sizes=((0, 3),), ratio=2),
     Case(sizes=((3, 0),), ratio=2, largest=True),
 ]
+
+#: Enough samples to copy the maps first: planes that are no whole vectors, one channel in the last chunk, chunks for
+#: several blocks, levels, also without pixels, bins for several blocks, other numbers of samples, none, and boxes far
+#: outside.
+COPIED = [
+    Case(channels=40, count=70, output=(7, 7), ratio=2, sizes=((20, 22),)),
+    Case(channels=33, count=90, output=(7, 7), ratio=2, sizes=((19, 21),), largest=True),
+    Case(channels=260, count=12, output=(7, 7), ratio=2, batch=1),
+    Case(
+        channels=40, count=70, output=(7, 7), ratio=2, sizes=((16, 16), (9, 7), (0, 4), (2, 2)),
+        strides=(1.0, 2.0, 4.0, 8.0),
+    ),
+    Case(channels=40, count=70, output=(7, 7), ratio=2, sizes=((12, 14), (6, 7)), strides=(1.0, 2.0), largest=True),
+    Case(channels=40, count=20, output=(9, 20), ratio=2, batch=3),
+    Case(channels=40, count=5, output=(1, 700), ratio=2, sizes=((12, 30),)),
+    Case(channels=40, count=2, output=(1700, 1), ratio=2),
+    Case(channels=40, count=70, output=(7, 7), spread=3.0),
+    Case(channels=40, count=70, output=(7, 7), largest=True, aligned=False),
+    Case(channels=40, count=33, output=(7, 7), ratio=3, spread=8.0, largest=True),
+    Case(channels=40, count=70, output=(7, 7), ratio=2, sizes=((0, 3),)),
+    Case(channels=40, count=70, output=(7, 7), ratio=2, batch=0),
+]  # fmt: skip
+EDGES += COPIED
+
+
+def random_copied(random: np.random.Generator) -> Case:
+    """Like random_case, with as many boxes as make it pay to copy the maps."""
+    case = random_case(random, largest=9)
+    channels, output, ratio = (int(each) for each in random.integers((24, 3, 0), (100, 7, 4)))
+    samples = output**2 * (ratio or 2) ** 2 * channels
+    return replace(case, channels=channels, output=(output, output), ratio=ratio, count=2**19 // samples + 1)
+
 
 _CLOSE = 1e-4  # pixels: a sample this close to where the image ends may be on either side in float32
 

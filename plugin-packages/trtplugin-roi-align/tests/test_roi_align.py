@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from roi_cases import EDGES, Case, check, oracle, random_case
+from roi_cases import COPIED, EDGES, Case, check, oracle, random_case, random_copied
 from torch._subclasses.fake_tensor import FakeTensorMode
 from trtplugin_roi_align import multi_level_roi_align, roi_align
 
@@ -183,6 +183,19 @@ def test_output_shape(face: Face) -> None:
     assert face.create("MMCVRoiAlign", {"pooled_height": 2}).infer([PAIR, BOXES]) == ((y,), 0)
 
 
+def test_workspace_is_bounded(face: Face) -> None:
+    plugin = face.create("MMCVRoiAlign", {"sampling_ratio": 2})
+
+    def workspace(size: int, boxes: int) -> int:
+        shapes = ((1, 256, size, size), (boxes, 5))
+        return plugin.infer([TensorSpec(type="float32", shape=shape) for shape in shapes])[1]
+
+    assert workspace(1000, 8) < 2**13  # too few samples to copy for, so only where these lie
+    assert 2**13 < workspace(1000, 100) < 2 * 100 * 14 * 14 * 256 * 4 + 2**17  # a copy of more pixels does not pay
+    assert 2**27 <= workspace(1000, 10000) < 2**27 + 2**23
+    assert workspace(1100, 10000) > workspace(1000, 10000)  # a chunk of all pixels
+
+
 # ----------------------------------------------------------------------------------------------------------- the nodes
 class Model(torch.nn.Module):
     def __init__(self, *, levels: bool) -> None:
@@ -240,6 +253,14 @@ def test_kernel_on_host(on_host: HostPlugin, seed: int) -> None:
     check(case, inputs, *on_host.run(case.creator, inputs, case.fields, misalign=seed % 4))
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_kernel_that_copies_on_host(on_host: HostPlugin, seed: int) -> None:
+    random = np.random.default_rng(2000 + seed)
+    case = random_copied(random)
+    inputs = case.inputs(random, compare.FLOATS[seed % 3], floats=seed % 2 == 0)
+    check(case, inputs, *on_host.run(case.creator, inputs, case.fields, misalign=seed % 4))
+
+
 #: Boxes that no detector should give, and what comes of them: a number, or None for no matter what.
 WILD = {
     (0.0, -1e30, -1e30, 1e30, 1e30): None,
@@ -258,8 +279,8 @@ WILD = {
 }
 
 
-def check_wild(plugin: HostPlugin | DevicePlugin, where: str) -> None:
-    x = torch.full((2, 9, 8, 10), 3.0, device=where)
+def check_wild(plugin: HostPlugin | DevicePlugin, where: str, channels: int) -> None:
+    x = torch.full((2, channels, 8, 10), 3.0, device=where)
     rois = torch.tensor(list(WILD), device=where)
     for mode in ("avg", "max"):
         for ratio in (0, 2):
@@ -272,8 +293,13 @@ def check_wild(plugin: HostPlugin | DevicePlugin, where: str) -> None:
     plugin.run("MMCVMultiLevelRoiAlign", [rois, x, x], levels)
 
 
-def test_wild_boxes_on_host(on_host: HostPlugin) -> None:
-    check_wild(on_host, "cpu")
+#: Few channels, and so many that the map is copied.
+SOME_CHANNELS = (9, 300)
+
+
+@pytest.mark.parametrize("channels", SOME_CHANNELS)
+def test_wild_boxes_on_host(on_host: HostPlugin, channels: int) -> None:
+    check_wild(on_host, "cpu", channels)
 
 
 def test_wild_boxes_in_the_reference() -> None:
@@ -314,15 +340,33 @@ class TestOnDevice:
         for y in (call(case, [x, rois]), call(case, [x.cpu(), rois.cpu()]).cuda()):
             torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4)
 
-    def test_wild_boxes(self, on_device: DevicePlugin) -> None:
-        check_wild(on_device, "cuda")
+    @pytest.mark.parametrize("seed", range(24))
+    def test_kernel_that_copies(self, on_device: DevicePlugin, seed: int) -> None:
+        random = np.random.default_rng(3000 + seed)
+        case = random_copied(random)
+        inputs = case.inputs(random, compare.FLOATS[seed % 3], floats=seed % 2 == 0)
+        on_gpu = [each.cuda() for each in inputs]
+        check(case, inputs, *on_device.run(case.creator, on_gpu, case.fields, misalign=seed % 4))
 
-    def test_alignments(self, on_device: DevicePlugin) -> None:
-        case = Case(channels=20, count=9)
+    def test_maps_that_are_copied_in_parts(self, on_device: DevicePlugin) -> None:
+        x = torch.randn(3, 144, 384, 400, device="cuda")  # 88 MB for a chunk of 32 channels
+        corner, size = torch.rand(2, 2400, 2, device="cuda") * torch.tensor([[[390.0]], [[90.0]]], device="cuda")
+        image = torch.randint(3, (2400, 1), device="cuda")
+        rois = torch.cat([image, corner, corner + size], dim=1)
+        (y,) = on_device.run("MMCVRoiAlign", [x, rois], {"sampling_ratio": 2})
+        expected = [roi_align(x, some, 7, sampling_ratio=2) for some in rois.split(100)]
+        torch.testing.assert_close(y, torch.cat(expected), rtol=1e-4, atol=1e-3)
+
+    @pytest.mark.parametrize("channels", SOME_CHANNELS)
+    def test_wild_boxes(self, on_device: DevicePlugin, channels: int) -> None:
+        check_wild(on_device, "cuda", channels)
+
+    @pytest.mark.parametrize("case", [Case(channels=20, count=9), COPIED[0]], ids=range(2))
+    def test_alignments(self, on_device: DevicePlugin, case: Case) -> None:
         inputs = [each.cuda() for each in case.inputs(np.random.default_rng(0), "float16")]
         on_device.check_alignments(case.creator, inputs, case.fields)
 
-    @pytest.mark.parametrize("case", [EDGES[3], EDGES[8]], ids=range(2))
+    @pytest.mark.parametrize("case", [EDGES[3], EDGES[8], *COPIED[:4]], ids=range(6))
     def test_it_is_captured_in_a_graph(self, on_device: DevicePlugin, case: Case) -> None:
         inputs, others = (case.inputs(np.random.default_rng(seed), "float32") for seed in range(2))
         (y,) = on_device.replay(case.creator, inputs, others, case.fields)

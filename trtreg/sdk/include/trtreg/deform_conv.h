@@ -3,7 +3,7 @@
 //   deform_conv_params.h   what the kernels are given, and where the taps of a pixel lie
 //   deform_conv_arrange.h  x and the weight, in the order that tensor cores want them in
 //   deform_conv_tensor.h   on tensor cores: float16, bfloat16, and float32 where TF32 is allowed
-//   deform_conv_hopper.h   the same on sm_90a
+//   deform_conv_hopper.h   on sm_90a: these, and float32 where it is not
 //   deform_conv_exact.h    all else
 #ifndef TRTREG_DEFORM_CONV_H
 #define TRTREG_DEFORM_CONV_H
@@ -85,12 +85,12 @@ class Operator : public Plugin {
       p.weight = data(at.weight);
       p.bias = data(at.bias);
       p.y = call.out<T>(0);
-      if (may_round<T>() && compute_capability() >= 80) {
-        Arrangement<T> const arrangement(p);
-        if (arrangement.fits) {
-          auto const run = hopper::available() ? on_hopper::run<T> : run_on_tensor_cores<T>;
-          return run(p, arrangement, call.workspace, call.stream);
-        }
+      Arrangement<T> const arrangement(p, terms<T>());
+      if (arrangement.fits && hopper::available()) {
+        return on_hopper::run<T>(p, arrangement, call.workspace, call.stream);
+      }
+      if (arrangement.fits && arrangement.terms == 1 && compute_capability() >= 80) {
+        return run_on_tensor_cores<T>(p, arrangement, call.workspace, call.stream);
       }
       bool const few = p.out_channels / p.groups <= 32;
       int64_t const blocks = ceil_div(p.pixels(), kPixels) * p.tiles(few ? 32 : 128) * p.groups;
@@ -103,7 +103,8 @@ class Operator : public Plugin {
     size_t bytes = 0;
     dispatch<float, __half, __nv_bfloat16>(in[0].type, [&](auto zero) {
       using T = decltype(zero);
-      if (may_round<T>()) bytes = Arrangement<T>(params<T>(in, out, at)).bytes();
+      // In two terms on Hopper only; where this will run, nobody has said.
+      if (terms<T>() == 1 || hopper::kBuilt) bytes = Arrangement<T>(params<T>(in, out, at), terms<T>()).bytes();
     });
     return bytes;
   }
@@ -137,10 +138,11 @@ class Operator : public Plugin {
     return floor_div(padded - reach, stride[axis]) + 1;
   }
 
-  // Whether samples may be rounded before they are multiplied: to their own 16 bits, or to TF32.
+  // How many terms of what tensor cores multiply make up a factor: one where it may be rounded, to its own 16 bits or
+  // to TF32.
   template <typename T>
-  bool may_round() const {
-    return sizeof(T) == 2 || allow_tf32 != 0;
+  int32_t terms() const {
+    return sizeof(T) == 2 || allow_tf32 != 0 ? 1 : 2;
   }
 
   // All but the data.

@@ -8,6 +8,9 @@
 //     for each group of taps whose points are known at a time
 //       for each 128 bytes of the set's channels
 //         for each tap of the group
+//
+// A float32 may stand as two terms, itself rounded to TF32 and what that leaves. Then each slice has two tiles, one of
+// the first terms and one of the second.
 #ifndef TRTREG_DEFORM_CONV_ARRANGE_H
 #define TRTREG_DEFORM_CONV_ARRANGE_H
 
@@ -23,11 +26,12 @@ template <typename T>
 struct TensorParams {
   Params<T> p;
   T* x;                  // [batch, h.in * w.in, channels], and a pixel of zeros
-  mma::Chunk* weight;    // [groups, tiles, slices, out, 8]
+  mma::Chunk* weight;    // [groups, tiles, slices, terms, out, 8]
   int32_t depth;         // channels of a set: those of one group and one deform group
   int32_t sets;          // in a group
   int32_t parts;         // of 128 bytes, in a set
   int32_t slices;        // in a group
+  int32_t terms;         // of each factor
   int32_t out;           // output channels of a tile
   int32_t taps_at_once;  // in a group of taps
   bool pairs;            // of pixels of x can be read at once
@@ -41,7 +45,7 @@ struct Arrangement {
   static constexpr int kSize = mma::kChunkOf<T>;
   static constexpr int kDepth = mma::kChunks * kSize;  // channels of a slice
 
-  explicit Arrangement(Params<T> const& p) {
+  Arrangement(Params<T> const& p, int32_t terms) : terms(terms) {
     int64_t const group = p.channels / p.groups;
     int64_t const deform_group = p.channels / p.deform_groups;
     int64_t const out = p.out_channels / p.groups;
@@ -55,7 +59,7 @@ struct Arrangement {
     slices = group / depth * parts * p.taps();
     // Behind the last pixel one of zeros, for what lies outside, as long as a slice may reach over its end.
     x = (p.batch * p.h.in * p.w.in + 1) * p.channels + kDepth;
-    weight = p.groups * ceil_div(out, widest(p)) * widest(p) * slices * kDepth;
+    weight = p.groups * ceil_div(out, widest(p)) * widest(p) * slices * kDepth * terms;
     fits = slices < INT32_MAX / mma::kChunks && weight / kSize < INT32_MAX;
   }
 
@@ -65,6 +69,7 @@ struct Arrangement {
   size_t bytes() const { return fits ? static_cast<size_t>(aligned(x) + aligned(weight)) * sizeof(T) : 0; }
   static int64_t aligned(int64_t size) { return ceil_div(size, kAlignment) * kAlignment; }
 
+  int32_t terms;
   int64_t depth{0}, parts{0}, slices{0}, x{0}, weight{0};
   bool fits{false};
 };
@@ -84,7 +89,8 @@ __device__ void arrange_weight(TensorParams<T> const& t, int64_t block) {
   uint32_t const row = static_cast<uint32_t>(block) % (tiles * t.out);  // of the tiles of a group
   uint32_t const group = static_cast<uint32_t>(block) / (tiles * t.out);
   T const* const from = p.weight + static_cast<int64_t>(group * out + row) * channels * taps;
-  mma::Chunk* const to = t.weight + static_cast<int64_t>(group * tiles + row / t.out) * t.slices * t.out * mma::kChunks;
+  mma::Chunk* const to =
+      t.weight + static_cast<int64_t>(group * tiles + row / t.out) * t.slices * t.terms * t.out * mma::kChunks;
   uint32_t const chunks = static_cast<uint32_t>(t.sets) * parts * mma::kChunks;
   for (uint32_t i = threadIdx.x; i < chunks * taps; i += kThreads) {
     uint32_t const tap = i % taps;
@@ -92,18 +98,23 @@ __device__ void arrange_weight(TensorParams<T> const& t, int64_t block) {
     uint32_t const part = i / taps / mma::kChunks % parts;
     uint32_t const set = i / taps / mma::kChunks / parts;
     auto const first = static_cast<int32_t>((part * mma::kChunks + chunk) * kSize);  // channel of the set
-    Pack<T, kSize> pack;
+    float values[kSize];
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
       bool const exists = row < out && first + k < t.depth;
       int64_t const channel = static_cast<int64_t>(set) * t.depth + first + k;
-      pack[k] = exists ? mma::rounded<T>(to_float(from[channel * taps + tap])) : T(0.f);
+      values[k] = exists ? to_float(from[channel * taps + tap]) : 0.f;
     }
     uint32_t const first_tap = tap - tap % t.taps_at_once;
     uint32_t const at_once = min(taps - first_tap, static_cast<uint32_t>(t.taps_at_once));
     uint32_t const slice = (set * taps + first_tap) * parts + part * at_once + tap - first_tap;
-    mma::Chunk* const tile = to + static_cast<int64_t>(slice) * t.out * mma::kChunks;
-    store(reinterpret_cast<T*>(tile + mma::place(row % t.out, chunk)), pack);
+    for (int term = 0; term < t.terms; ++term) {
+      Pack<T, kSize> pack;
+#pragma unroll
+      for (int k = 0; k < kSize; ++k) pack[k] = mma::next_term<T>(values[k]);
+      mma::Chunk* const tile = to + (static_cast<int64_t>(slice) * t.terms + term) * t.out * mma::kChunks;
+      store(reinterpret_cast<T*>(tile + mma::place(row % t.out, chunk)), pack);
+    }
   }
 }
 
@@ -173,6 +184,7 @@ TensorParams<T> arrange(Params<T> const& p, Arrangement<T> const& arrangement, i
   t.sets = static_cast<int32_t>(p.channels / p.groups / t.depth);
   t.parts = static_cast<int32_t>(arrangement.parts);
   t.slices = static_cast<int32_t>(arrangement.slices);
+  t.terms = arrangement.terms;
   t.out = out;
   t.taps_at_once = taps_at_once;
   t.pairs = p.h.in * p.w.in % 2 == 0 && aligned(2 * sizeof(T), p.x);

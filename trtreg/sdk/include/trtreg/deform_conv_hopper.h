@@ -6,6 +6,9 @@
 // room for. Where the pixels are too few for all multiprocessors, `kSplit` blocks share a tile, each with its part of
 // the slices, and the first one sums up.
 //
+// In float32 without TF32 each factor is the sum of two TF32 terms, and three products of these make up one: that of
+// the second terms is too small to be seen.
+//
 // All taps (up to kTaps) of a slice of channels follow one another, so what they sample is still in the L1 cache.
 #ifndef TRTREG_DEFORM_CONV_HOPPER_H
 #define TRTREG_DEFORM_CONV_HOPPER_H
@@ -34,10 +37,11 @@ struct Point {
   Pack<uint32_t, 4> share;
 };
 
-template <int kOut, int kPixels, int kStages>
+// The weight's tiles, and what is sampled.
+template <int kOut, int kPixels, int kTerms, int kStages>
 struct Shared {
-  mma::Chunk weights[kStages][kOut * mma::kChunks];
-  mma::Chunk columns[kStages][kPixels * mma::kChunks];
+  mma::Chunk weights[kStages][kTerms][kOut * mma::kChunks];
+  mma::Chunk columns[kStages][kTerms][kPixels * mma::kChunks];
   Point points[kTaps][kPixels];
   float bias[kOut];
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -59,10 +63,10 @@ __device__ uint32_t encode(float share) {
   }
 }
 
-// The sum of a chunk of each neighbour, by their shares.
-template <typename T>
-__device__ mma::Chunk interpolate(mma::Chunk const (&values)[4], Pack<uint32_t, 4> const& share) {
-  mma::Chunk result;
+// The sum of a chunk of each neighbour, by their shares; in terms.
+template <typename T, int kTerms>
+__device__ void interpolate(mma::Chunk const (&values)[4], Pack<uint32_t, 4> const& share,
+                            mma::Chunk (&result)[kTerms]) {
 #pragma unroll
   for (int word = 0; word < 4; ++word) {
     if constexpr (kInPairs<T>) {
@@ -71,21 +75,24 @@ __device__ mma::Chunk interpolate(mma::Chunk const (&values)[4], Pack<uint32_t, 
       for (int i = 0; i < 4; ++i) {
         asm("fma.rn.f16x2 %0, %1, %2, %0;" : "+r"(sum) : "r"(share[i]), "r"(values[i][word]));
       }
-      result[word] = sum;
+      result[0][word] = sum;
     } else {
       constexpr int kOfWord = 4 / sizeof(T);
-      Pack<T, kOfWord> rounded;
+      Pack<T, kOfWord> terms[kTerms];
 #pragma unroll
       for (int k = 0; k < kOfWord; ++k) {
         float sum = 0.f;
 #pragma unroll
         for (int i = 0; i < 4; ++i) sum += __uint_as_float(share[i]) * mma::element<T>(values[i][word], k);
-        rounded[k] = mma::rounded<T>(sum);
+#pragma unroll
+        for (int term = 0; term < kTerms; ++term) terms[term][k] = mma::next_term<T>(sum);
       }
-      result[word] = *reinterpret_cast<uint32_t const*>(&rounded);
+#pragma unroll
+      for (int term = 0; term < kTerms; ++term) {
+        result[term][word] = *reinterpret_cast<uint32_t const*>(&terms[term]);
+      }
     }
   }
-  return result;
 }
 
 // Which slices a block takes, of those that follow one another with the same points.
@@ -158,15 +165,15 @@ __device__ void find_points(Params<T> const& p, Run const& run, int64_t group, i
   }
 }
 
-template <typename T, int kOut, int kPixels, int kStages>
-__device__ void produce(TensorParams<T> const& t, Shared<kOut, kPixels, kStages>& shared, int64_t group,
+template <typename T, int kOut, int kPixels, int kTerms, int kStages>
+__device__ void produce(TensorParams<T> const& t, Shared<kOut, kPixels, kTerms, kStages>& shared, int64_t group,
                         int64_t first_pixel, mma::Chunk const* weight, int begin, int end) {
   constexpr int kSize = mma::kChunkOf<T>;
   constexpr int kRows = kProducers / mma::kChunks;  // pixels that are sampled at a time
   constexpr int kPasses = kPixels / kRows;
   constexpr int kRing = 4;  // chunks that a thread reads ahead
   static_assert(kRing % kPasses == 0);
-  constexpr uint32_t kTileBytes = kOut * mma::kChunks * sizeof(mma::Chunk);
+  constexpr uint32_t kTileChunks = kOut * mma::kChunks * kTerms;
   Params<T> const& p = t.p;
   int const me = static_cast<int>(threadIdx.x) - kConsumers;
   int const row = me / mma::kChunks;
@@ -239,12 +246,16 @@ __device__ void produce(TensorParams<T> const& t, Shared<kOut, kPixels, kStages>
           if (kSeveral && i > 0 && now.slice >= run.last) break;
           shared.empty[stage].wait(parity);
           if (me == 0) {
-            mma::Chunk const* const tile = weight + static_cast<int64_t>(now.slice) * kOut * mma::kChunks;
-            shared.full[stage].copy(shared.weights[stage], tile, kTileBytes);
+            mma::Chunk const* const tile = weight + static_cast<int64_t>(now.slice) * kTileChunks;
+            shared.full[stage].copy(shared.weights[stage], tile, kTileChunks * sizeof(mma::Chunk));
           }
         }
-        shared.columns[stage][place + pass * kRows * mma::kChunks] =
-            interpolate<T>(ring[i].values, shared.points[now.tap][row + pass * kRows].share);
+        mma::Chunk terms[kTerms];
+        interpolate<T, kTerms>(ring[i].values, shared.points[now.tap][row + pass * kRows].share, terms);
+#pragma unroll
+        for (int term = 0; term < kTerms; ++term) {
+          shared.columns[stage][term][place + pass * kRows * mma::kChunks] = terms[term];
+        }
         if (ahead.slice < run.last) read(ahead, pass, ring[i]);
         if (pass == kPasses - 1) {
           mma::publish();
@@ -263,31 +274,57 @@ __device__ void produce(TensorParams<T> const& t, Shared<kOut, kPixels, kStages>
   }
 }
 
-template <typename T, int kOut, int kPixels, int kStages, int kColumns>
-__device__ void consume(Shared<kOut, kPixels, kStages>& shared, int count, float (&sums)[kColumns / 8][4]) {
+// Adds the products of all slices to `sums`. A tensor core cuts off what it cannot keep of a sum. Where float32 is to
+// be kept, it sums up a few slices only, and they are added up outside.
+template <typename T, int kOut, int kPixels, int kTerms, int kStages, int kColumns>
+__device__ void consume(Shared<kOut, kPixels, kTerms, kStages>& shared, int count, float (&sums)[kColumns / 8][4]) {
   constexpr int kAtOnce = kColumns < 128 ? kColumns : 128;
+  constexpr int kFew = 4;
   int const group = static_cast<int>(threadIdx.x) / kGroup;
   int const first_pixel = kPixels == 128 ? group * 64 : 0;
   int const first_out = kPixels == 128 ? 0 : group * kColumns;
+  float of_few[kTerms == 1 ? 1 : kColumns / 8][4]{};
+  auto const add = [&] {
+    mma::wait_for_products<0>();
+#pragma unroll
+    for (int j = 0; j < kColumns / 8; ++j) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        sums[j][i] += of_few[j][i];
+        of_few[j][i] = 0.f;
+      }
+    }
+  };
   int stage = 0;
   uint32_t parity = 0;
   int previous = -1;
   for (int i = 0; i < count; ++i) {
     shared.full[stage].wait(parity);
-    mma::Chunk const* const columns = shared.columns[stage] + first_pixel * mma::kChunks;
-    mma::Chunk const* const weights = shared.weights[stage] + first_out * mma::kChunks;
     mma::begin_products();
 #pragma unroll
     for (int chunk = 0; chunk < mma::kChunks; chunk += mma::kStep) {
 #pragma unroll
       for (int k = 0; k < kColumns; k += kAtOnce) {
-        mma::multiply_async<T, kAtOnce>(*reinterpret_cast<float (*)[kAtOnce / 8][4]>(&sums[k / 8]),
-                                        mma::describe(columns, chunk),
-                                        mma::describe(weights + k * mma::kChunks, chunk));
+        float (*const first)[4] = kTerms == 1 ? &sums[k / 8] : &of_few[k / 8];
+        auto& part = *reinterpret_cast<float (*)[kAtOnce / 8][4]>(first);
+#pragma unroll
+        for (int pair = 2 * kTerms - 2; pair >= 0; --pair) {  // of terms: 0 and 1, 1 and 0, 0 and 0
+          mma::Chunk const* const columns = shared.columns[stage][pair % 2] + first_pixel * mma::kChunks;
+          mma::Chunk const* const weights = shared.weights[stage][pair / 2] + (first_out + k) * mma::kChunks;
+          mma::multiply_async<T, kAtOnce>(part, mma::describe(columns, chunk), mma::describe(weights, chunk));
+        }
       }
     }
     mma::end_products();
-    mma::wait_for_products<1>();
+    if constexpr (kTerms == 1) {
+      mma::wait_for_products<1>();
+    } else {
+      if (i % kFew == kFew - 1) {
+        add();
+      } else {
+        mma::wait_for_products<1>();
+      }
+    }
     if (previous >= 0 && threadIdx.x % kWarp == 0) shared.empty[previous].arrive();
     previous = stage;
     if (++stage == kStages) {
@@ -295,13 +332,17 @@ __device__ void consume(Shared<kOut, kPixels, kStages>& shared, int count, float
       parity ^= 1;
     }
   }
-  mma::wait_for_products<0>();
+  if constexpr (kTerms == 1) {
+    mma::wait_for_products<0>();
+  } else {
+    add();
+  }
 }
 
 // Writes the sums, by way of shared memory, so that neighbouring threads write neighbouring pixels.
-template <typename T, int kOut, int kPixels, int kStages, int kColumns>
-__device__ void write(Params<T> const& p, Shared<kOut, kPixels, kStages>& shared, int64_t group, int64_t first_out,
-                      int64_t first_pixel, float const (&sums)[kColumns / 8][4]) {
+template <typename T, int kOut, int kPixels, int kTerms, int kStages, int kColumns>
+__device__ void write(Params<T> const& p, Shared<kOut, kPixels, kTerms, kStages>& shared, int64_t group,
+                      int64_t first_out, int64_t first_pixel, float const (&sums)[kColumns / 8][4]) {
   constexpr int kSize = mma::kChunkOf<T>;
   constexpr int kStride = kPixels + kSize;  // so that lines begin in other banks
   constexpr int kRounds = sizeof(T) * kStride * kOut > sizeof(shared.weights) ? 2 : 1;
@@ -366,11 +407,11 @@ __device__ void write(Params<T> const& p, Shared<kOut, kPixels, kStages>& shared
 }
 #endif
 
-template <typename T, int kOut, int kPixels, int kSplit, int kStages>
+template <typename T, int kOut, int kPixels, int kTerms, int kSplit, int kStages>
 __global__ void __launch_bounds__(kThreads, 1) TRTREG_CLUSTER(kSplit) kernel([[maybe_unused]] TensorParams<T> const t) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   constexpr int kColumns = kOut * kPixels / 128;  // output channels of a group of consumers
-  auto& shared = *dynamic_shared<Shared<kOut, kPixels, kStages>>();
+  auto& shared = *dynamic_shared<Shared<kOut, kPixels, kTerms, kStages>>();
   Params<T> const& p = t.p;
   int const thread = static_cast<int>(threadIdx.x);
   int const split = kSplit > 1 ? static_cast<int>(hopper::block_of_cluster()) : 0;
@@ -399,11 +440,11 @@ __global__ void __launch_bounds__(kThreads, 1) TRTREG_CLUSTER(kSplit) kernel([[m
   __syncthreads();
 
   // Each branch goes to its end: the registers that one leaves are the other's.
-  constexpr bool kManySums = kColumns == 256;
+  constexpr bool kManySums = kColumns * kTerms == 256;
   if (thread >= kConsumers) {
     if constexpr (kManySums) hopper::leave_registers<96>();
     mma::Chunk const* const weight =
-        t.weight + (group * tiles + in_group.remainder) * t.slices * kOut * static_cast<int64_t>(mma::kChunks);
+        t.weight + (group * tiles + in_group.remainder) * t.slices * kTerms * kOut * static_cast<int64_t>(mma::kChunks);
     produce(t, shared, group, first_pixel, weight, begin, end);
     if constexpr (kSplit > 1) {
       hopper::sync_cluster();
@@ -413,7 +454,7 @@ __global__ void __launch_bounds__(kThreads, 1) TRTREG_CLUSTER(kSplit) kernel([[m
   }
   if constexpr (kManySums) hopper::take_registers<160>();
   float sums[kColumns / 8][4]{};
-  consume<T, kOut, kPixels, kStages, kColumns>(shared, end - begin, sums);
+  consume<T, kOut, kPixels, kTerms, kStages, kColumns>(shared, end - begin, sums);
   if constexpr (kSplit > 1) {
     static_assert(kSplit == 2 && sizeof(sums) * kConsumers <= sizeof(shared.weights));
     hopper::sync_cluster();  // no block needs its tiles any more
@@ -433,32 +474,39 @@ __global__ void __launch_bounds__(kThreads, 1) TRTREG_CLUSTER(kSplit) kernel([[m
     }
   }
   hopper::sync_some<2, kConsumers>();
-  write<T, kOut, kPixels, kStages, kColumns>(p, shared, group, first_out, first_pixel, sums);
+  write<T, kOut, kPixels, kTerms, kStages, kColumns>(p, shared, group, first_out, first_pixel, sums);
 #endif
 }
 
-template <typename T, int kOut>
+template <typename T, int kOut, int kTerms>
 void start(Params<T> const& p, Arrangement<T> const& arrangement, void* workspace, cudaStream_t stream) {
   TensorParams<T> const t = arrange(p, arrangement, kOut, kTaps, workspace, stream);
   auto const start = [&](auto kernel, int pixels, int split, size_t shared) {
     int64_t const blocks = ceil_div(p.pixels(), pixels) * p.tiles(kOut) * p.groups * split;
     launch(kernel, {blocks, kThreads, shared, true}, stream, t);
   };
-  if (ceil_div(p.pixels(), 128) * p.tiles(kOut) * p.groups >= multiprocessors()) {
-    start(kernel<T, kOut, 128, 1, 3>, 128, 1, sizeof(Shared<kOut, 128, 3>));
+  // There is no room for a large tile with two terms.
+  constexpr int kPixels = kTerms == 1 ? 128 : 64;
+  constexpr int kStages = kTerms == 1 ? 4 : 2;  // of the small tile
+  if (ceil_div(p.pixels(), kPixels) * p.tiles(kOut) * p.groups >= multiprocessors()) {
+    constexpr int kMany = kTerms == 1 ? 3 : 2;
+    start(kernel<T, kOut, kPixels, kTerms, 1, kMany>, kPixels, 1, sizeof(Shared<kOut, kPixels, kTerms, kMany>));
   } else {
-    start(kernel<T, kOut, 64, 2, 4>, 64, 2, sizeof(Shared<kOut, 64, 4>));
+    start(kernel<T, kOut, 64, kTerms, 2, kStages>, 64, 2, sizeof(Shared<kOut, 64, kTerms, kStages>));
   }
 }
 
 // `workspace` has Arrangement::bytes().
 template <typename T>
 void run(Params<T> const& p, Arrangement<T> const& arrangement, void* workspace, cudaStream_t stream) {
-  if (Arrangement<T>::widest(p) == 256) {
-    start<T, 256>(p, arrangement, workspace, stream);
-  } else {
-    start<T, 128>(p, arrangement, workspace, stream);
+  bool const wide = Arrangement<T>::widest(p) == 256;
+  if constexpr (sizeof(T) == 4) {
+    if (arrangement.terms == 2) {
+      return wide ? start<T, 256, 2>(p, arrangement, workspace, stream)
+                  : start<T, 128, 2>(p, arrangement, workspace, stream);
+    }
   }
+  wide ? start<T, 256, 1>(p, arrangement, workspace, stream) : start<T, 128, 1>(p, arrangement, workspace, stream);
 }
 
 }  // namespace on_hopper

@@ -17,14 +17,13 @@
 namespace TRTREG_NAMESPACE {
 namespace hopper {
 
-// Whether this library has code for sm_90a, and runs on it.
-inline bool available() {
+// Whether this library has code for sm_90a, and whether it runs there.
 #ifdef TRTREG_SM_90A  // by the build
-  return compute_capability() == 90;
+constexpr bool kBuilt = true;
 #else
-  return false;
+constexpr bool kBuilt = false;
 #endif
-}
+inline bool available() { return kBuilt && compute_capability() == 90; }
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 

@@ -255,6 +255,16 @@ __host__ __device__ T rounded(float value) {
   }
 }
 
+// `value` as a product takes it; leaves in `value` what that is too small by. The first and the second of these terms
+// of a float make up its 24 bits but for two.
+template <typename T>
+__host__ __device__ T next_term(float& value) {
+  T const term = rounded<T>(value);
+  float const left = value - to_float(term);
+  value = left - left == 0.f ? left : 0.f;  // nothing of infinities and NaN
+  return term;
+}
+
 }  // namespace mma
 }  // namespace TRTREG_NAMESPACE
 
