@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import sqlite3
@@ -29,6 +28,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from support import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -229,7 +230,7 @@ def _peak() -> float:
 def table(rows: list[dict[str, Any]]) -> str:
     """Write the figures as a document."""
     where = (
-        f"`python benchmarks/catalogue.py` on {os.cpu_count()} x {_cpu()}, Python {platform.python_version()}, SQLite"
+        f"`python benchmarks/catalogue.py` on {machine.describe()}, SQLite"
         f" {sqlite3.sqlite_version}, files in a RAM disk. Memory is the peak of a process that does only this; imports"
         f" alone take {rows[-1]['nothing']['memory']:.0f} MiB. Times of queries: median (worst)."
     )
@@ -260,12 +261,6 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _times(figure: dict[str, float]) -> str:
     return f"{figure['median_ms']:.1f} ms ({figure['worst_ms']:.1f})"
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -185,6 +185,27 @@ def test_what_pip_has_set_aside_is_no_plugin(install, site):
     assert discovery.discover([str(site)]) == ()
 
 
+def test_of_plugins_that_are_not_wanted_no_file_is_read(install, site, run_python, tmp_path):
+    for name in ("trtplugin-a", "trtplugin-b"):
+        install(LIBRARY, ONE, name=name)
+    added = tmp_path / "data" / "trtreg" / "libraries"
+    added.mkdir(parents=True)
+    shutil.copytree(site / "trtplugin_a", added / "own")
+    edit(added / "own", package="own")
+    code = """
+import os, sys
+opened = []
+sys.addaudithook(lambda event, arguments: event == "open" and opened.append(str(arguments[0])))
+from trtreg import discovery
+sys.path.insert(0, sys.argv[1])
+print(*(plugin.distribution for plugin in discovery.discover(among=sys.argv[2].__eq__)))
+print(*(os.path.basename(os.path.dirname(name)) for name in opened if name.endswith("trtplugin.json")))
+"""
+    for name, folder in (("trtplugin-b", "trtplugin_b"), ("own", "own"), ("no", "")):
+        done = run_python(code, str(site), name, XDG_DATA_HOME=str(tmp_path / "data"))
+        assert done.stdout == f"{name if folder else ''}\n{folder}\n", done.stderr
+
+
 def test_a_package_whose_name_is_too_long_for_a_file(install, site):
     found = install(b"a library", name="trtplugin-test")
     text = (found.root / "trtplugin.json").read_text(encoding="utf-8")

@@ -23,8 +23,7 @@ import pytest
 
 import trtreg
 from trtreg import discovery, errors
-from trtreg.cli import make_parser
-from trtreg.cli._parser import exit_codes
+from trtreg.cli._parser import exit_codes, make_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

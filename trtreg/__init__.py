@@ -3,12 +3,10 @@
 The names here are imported when they are first used: `import trtreg` imports no TensorRT, ONNX, NumPy or PyTorch.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` takes longer to import than all the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from trtreg.convert import onnx2trt
     from trtreg.discovery import InstalledPlugin, discover
     from trtreg.engine import Engine, save_trt_engine
@@ -53,9 +51,11 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 

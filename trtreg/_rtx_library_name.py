@@ -109,9 +109,9 @@ def open_image(image: bytes) -> None:
     _kept.append(ctypes.CDLL(f"/proc/self/fd/{descriptor}"))
 
 
-def _is_resident() -> bool:
+def _is_resident(name: str = NAME) -> bool:
     try:
-        ctypes.CDLL(NAME, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+        ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
     except OSError:
         return False
     return True
@@ -128,6 +128,14 @@ def _mapped_library() -> Path | None:
 
 
 def _soname(library: Path) -> str:
+    """The name by which others depend on it."""
+    # One that the dynamic linker knows: its file's, or with fewer numbers at the end. To ask takes no time; reading the
+    # file takes as long as importing what reads it.
+    stem, *numbers = library.name.removeprefix(f"{NAME}.").split(".")
+    for count in range(len(numbers) + 1):
+        name = ".".join((NAME, stem, *numbers[:count]))
+        if _is_resident(name):
+            return name
     from trtreg import _elf
 
     return _elf.soname(library) or library.name

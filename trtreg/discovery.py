@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from trtreg import _metadata_scan
 from trtreg import manifest as manifests
+from trtreg._metadata_scan import normalised
 from trtreg.errors import ManifestError, TrtregError, UnknownPluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from importlib.metadata import Distribution, EntryPoint
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     from trtreg.manifest import Manifest
+
+    _Entry: TypeAlias = tuple[str, str, str, Path]
+    """Name and version of a distribution, an import package, and where that is if it lies beside the metadata."""
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -25,9 +31,10 @@ __all__ = [
     "find",
     "library_folder",
     "same_name",
+    "scanned",
 ]
 
-ENTRY_POINT_GROUP: Final = "trtreg.plugins"
+ENTRY_POINT_GROUP: Final = _metadata_scan.GROUP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,29 +63,39 @@ class InstalledPlugin:
         return self.root / self.manifest.library.file if self.manifest else None
 
 
-def discover(paths: Sequence[str] | None = None) -> tuple[InstalledPlugin, ...]:
+def discover(
+    paths: Sequence[str] | None = None, *, among: Callable[[str], bool] | None = None
+) -> tuple[InstalledPlugin, ...]:
     """All plugin packages on `paths` (default: `sys.path`, and the libraries that were added), sorted by name.
 
     A package that shadows another of the same name on an earlier path wins, as with imports, and any package wins over
-    an added library of its name.
+    an added library of its name. With `among`, only those for whose names it is true: no file of the others is read.
     """
+    return scanned(_metadata_scan.read(sys.path if paths is None else paths), paths, among=among)
+
+
+def scanned(
+    scan: _metadata_scan.Scan | None,
+    paths: Sequence[str] | None = None,
+    *,
+    among: Callable[[str], bool] | None = None,
+) -> tuple[InstalledPlugin, ...]:
+    """The same for what has been read of `paths` already; None where that is left to importlib.metadata."""
+    wanted = among or (lambda _: True)
     damaged: list[InstalledPlugin] = []
-    plugins = [_plugin(distribution, entry, paths) for distribution, entry in _entry_points(paths, damaged)]
-    plugins += damaged
+    entries = [*(_entry_points(paths, damaged) if scan is None else _entries(scan))]
+    plugins = [_plugin(*entry, paths) for entry in entries if wanted(entry[0])]
+    plugins += [plugin for plugin in damaged if wanted(plugin.distribution)]
     if paths is None:
-        taken = {_normalised(plugin.distribution) for plugin in plugins}
-        plugins += [plugin for plugin in added() if _normalised(plugin.distribution) not in taken]
-    return tuple(sorted(plugins, key=lambda plugin: (_normalised(plugin.distribution), plugin.package)))
+        taken = {normalised(name) for name, *_ in entries} | {normalised(plugin.distribution) for plugin in damaged}
+        extra = [_added(root) for root in _added_folders() if wanted(root.name)]
+        plugins += [plugin for plugin in extra if normalised(plugin.distribution) not in taken]
+    return tuple(sorted(plugins, key=lambda plugin: (normalised(plugin.distribution), plugin.package)))
 
 
 def added() -> tuple[InstalledPlugin, ...]:
     """The libraries that `trtreg add` has registered for this user."""
-    folder = library_folder()
-    try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - no cost where there is none, and little where there is
-    except OSError:
-        return ()
-    return tuple(_added(folder / name) for name in names if not name.startswith("."))
+    return tuple(map(_added, _added_folders()))
 
 
 def library_folder() -> Path:
@@ -114,19 +131,16 @@ def distribution_of(file: Path) -> str | None:
 
 def same_name(one: str, other: str) -> bool:
     """Whether two distribution names are the same by https://packaging.python.org/specifications/name-normalization/."""
-    return _normalised(one) == _normalised(other)
+    return normalised(one) == normalised(other)
 
 
-def _normalised(name: str) -> str:
-    import re
+def _entries(scan: _metadata_scan.Scan) -> Iterator[_Entry]:
+    for name, version, package, place in scan.plugins:
+        yield name, version, package, Path(place).parent.joinpath(*package.split("."))
 
-    return re.sub(r"[-_.]+", "-", name).lower()
 
-
-def _entry_points(
-    paths: Sequence[str] | None, damaged: list[InstalledPlugin]
-) -> Iterator[tuple[Distribution, EntryPoint]]:
-    """The entry points of plugins; those whose metadata cannot be understood go to `damaged`."""
+def _entry_points(paths: Sequence[str] | None, damaged: list[InstalledPlugin]) -> Iterator[_Entry]:
+    """Ask importlib.metadata; plugins whose metadata cannot be understood go to `damaged`."""
     from importlib.metadata import Distribution
 
     context: dict[str, Any] = {} if paths is None else {"path": list(paths)}
@@ -139,8 +153,10 @@ def _entry_points(
         try:
             if ENTRY_POINT_GROUP not in (distribution.read_text("entry_points.txt") or ""):
                 continue
-            name, entries = str(distribution.metadata["Name"] or ""), tuple(distribution.entry_points)
-            if not (name and distribution.metadata["Version"]):
+            # Later Pythons will raise, and warn already, where a header is missing.
+            headers, entries = distribution.metadata, tuple(distribution.entry_points)
+            name, version = (str(headers[key] or "") if key in headers else "" for key in ("Name", "Version"))
+            if not (name and version):
                 raise ValueError("METADATA without name or version")  # noqa: TRY301 - one place for all damage
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             damaged.append(_damaged(folder or Path(), error))
@@ -149,16 +165,17 @@ def _entry_points(
         if getattr(first, "_path", None) != folder:
             continue  # shadowed
         for entry in entries:
-            key = (_normalised(name), entry.value)
+            key = (normalised(name), entry.value)
             if entry.group == ENTRY_POINT_GROUP and key not in seen:
                 seen.add(key)
-                yield distribution, entry
+                beside = Path(str(distribution.locate_file("/".join(entry.value.split(".")))))
+                yield name, version, entry.value, beside
 
 
 def _damaged(folder: Path, error: Exception) -> InstalledPlugin:
     """A plugin of whose installation only a part is there; its name is that of the folder of its metadata."""
     name, _, version = folder.name.removesuffix(".dist-info").partition("-")
-    name = _normalised(name)
+    name = normalised(name)
     found = f"{folder}: {error}"
     problem = ManifestError("The package's metadata is damaged", found=found, remedy=f"reinstall {name}")
     return InstalledPlugin(
@@ -166,24 +183,33 @@ def _damaged(folder: Path, error: Exception) -> InstalledPlugin:
     )
 
 
-def _plugin(distribution: Distribution, entry: EntryPoint, paths: Sequence[str] | None) -> InstalledPlugin:
-    name = distribution.metadata["Name"] or entry.name
-    root = _root(distribution, entry.value, paths)
+def _plugin(name: str, version: str, package: str, beside: Path, paths: Sequence[str] | None) -> InstalledPlugin:
+    root = _root(package, beside, paths)
     manifest = None
     problem: TrtregError | None = None
     try:
         manifest = manifests.read(root / manifests.FILE_NAME)
-        problem = _contradiction(name, distribution.version, root, manifest, f"reinstall {name}")
+        problem = _contradiction(name, version, root, manifest, f"reinstall {name}")
     except TrtregError as error:
         problem = error
     return InstalledPlugin(
         distribution=name,
-        version=distribution.version,
-        package=entry.value,
+        version=version,
+        package=package,
         root=root,
         manifest=manifest,
         problem=problem,
     )
+
+
+def _added_folders() -> list[Path]:
+    """Each is called by the normalised name of its library."""
+    folder = library_folder()
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - no cost where there is none, and little where there is
+    except OSError:
+        return []
+    return [folder / name for name in names if not name.startswith(".")]
 
 
 def _added(root: Path) -> InstalledPlugin:
@@ -214,17 +240,16 @@ def _remedy(name: str, root: Path) -> str:
     return f"`trtreg add {target} --name {name}` if it was rebuilt, `trtreg add --remove {name}` if it has gone"
 
 
-def _root(distribution: Distribution, package: str, paths: Sequence[str] | None) -> Path:
+def _root(package: str, beside: Path, paths: Sequence[str] | None) -> Path:
     """The folder of the import package: beside the metadata for a wheel, where the import system says for others."""
+    if _is_file(beside / manifests.FILE_NAME):
+        return beside
     parts = package.split(".")
-    installed = Path(str(distribution.locate_file("/".join(parts))))
-    if _is_file(installed / manifests.FILE_NAME):
-        return installed
     for folder in _import_folders(parts[0], paths):
         root = Path(folder, *parts[1:])
         if _is_file(root / manifests.FILE_NAME):
             return root
-    return installed
+    return beside
 
 
 def _is_file(path: Path) -> bool:

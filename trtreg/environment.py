@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trtreg import flavour as flavours
 from trtreg.errors import TensorRTNotFoundError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from trtreg.flavour import Flavour, InstalledTensorRT
 
 __all__ = ["Environment", "Gpu", "read"]
+
+_NVML: Final = "libnvidia-ml.so.1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +90,9 @@ def _glibc() -> str | None:
 
 def _read_driver() -> _Driver:
     """Ask NVML, which is part of the driver: it starts no CUDA, so the process can still fork."""
+    if "pynvml" not in sys.modules and not _is_there(_NVML):
+        # What its Python module would say, which takes long to import.
+        return _Driver(problem="NVML Shared Library Not Found")
     try:
         import pynvml
     except ImportError as error:
@@ -107,6 +113,16 @@ def _read_driver() -> _Driver:
         return _Driver(problem=str(error))
     finally:
         pynvml.nvmlShutdown()
+
+
+def _is_there(library: str) -> bool:
+    from ctypes import CDLL
+
+    try:
+        CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _gpus(nvml: Any) -> Iterable[Gpu]:

@@ -11,6 +11,7 @@ from enum import Enum
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from trtreg import _metadata_scan
 from trtreg.errors import SettingError, TensorRTNotFoundError
 
 if TYPE_CHECKING:
@@ -144,7 +145,6 @@ def _names(candidates: tuple[InstalledTensorRT, ...]) -> str:
 
 
 def _installed(flavour: Flavour) -> InstalledTensorRT | None:
-    from importlib.metadata import PackageNotFoundError, metadata
     from importlib.util import find_spec
 
     try:
@@ -156,13 +156,23 @@ def _installed(flavour: Flavour) -> InstalledTensorRT | None:
         return None
     # The first is the usual one; those of a CUDA generation also install by themselves.
     for name in (flavour.module, f"{flavour.module}_cu13", f"{flavour.module}_cu12"):
-        try:
-            found = metadata(name)
-        except PackageNotFoundError:
-            continue
-        return InstalledTensorRT(flavour=flavour, version=found["Version"], distribution=found["Name"])
+        if found := _metadata(name):
+            return InstalledTensorRT(flavour=flavour, version=found[1], distribution=found[0])
     version = _version_in_source(spec.origin, flavour)
     return InstalledTensorRT(flavour=flavour, version=version, distribution=None) if version else None
+
+
+def _metadata(distribution: str) -> tuple[str, str] | None:
+    try:
+        return _metadata_scan.name_and_version(distribution, sys.path)
+    except _metadata_scan.UnusualError:
+        from importlib.metadata import PackageNotFoundError, metadata
+
+        try:
+            found = metadata(distribution)
+        except PackageNotFoundError:
+            return None
+        return found["Name"], found["Version"]
 
 
 def _version_in_source(origin: str, flavour: Flavour) -> str | None:

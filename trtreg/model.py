@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from trtreg import _skeleton
 from trtreg.errors import MissingExtraError, ModelError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
 
 ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
 _FUNCTION = "function "
+_LARGE = 1 << 24  # bytes of a file; of a smaller one, to read it is as soon done as to look for its weights
 _DEEPEST = 200  # functions and branches within one another; a parser that recurses ends sooner
 _SHOWN_VALUES = 16  # of a tensor in the text: shape constants are worth reading, weights are not
 
@@ -58,8 +60,11 @@ class ModelDigest:
     external_data: bool
 
 
-def read(source: ModelSource) -> Model:
-    """Read a model from a path, bytes or a ModelProto; external data is never loaded."""
+def read(source: ModelSource, *, weights: bool = True) -> Model:
+    """Read a model from a path, bytes or a ModelProto; external data is never loaded.
+
+    Without `weights`, those that stand in a large file itself are not read either.
+    """
     onnx = _onnx()
     if isinstance(source, onnx.ModelProto):
         return _checked(Model(proto=source, path=None, label="the model"))
@@ -67,7 +72,9 @@ def read(source: ModelSource) -> Model:
         return _decoded(bytes(source), path=None, label="the model")
     path = Path(source)
     try:
-        data = path.read_bytes()
+        data = None if weights or path.stat().st_size < _LARGE else _skeleton.read(path)
+        if data is None:
+            data = path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"no such file: {path}", remedy="check the path of the model") from None
     except IsADirectoryError:

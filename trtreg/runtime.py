@@ -50,10 +50,10 @@ def load_tensorrt_plugin(*names: str) -> tuple[LoadedPlugin, ...]:
     Of several packages with an op, the preferred one is loaded. Raises CreatorConflictError, before anything is loaded,
     where packages have a creator in common and nothing says who is to have it.
     """
-    from trtreg import _holders, discovery, environment, flavour, load_plan, loader, preferences, scan
+    from trtreg import _holders, environment, flavour, load_plan, loader, preferences, scan
     from trtreg.collision import tell
 
-    installed, wishes = discovery.discover(), preferences.read()
+    installed, wishes = _among(names), preferences.read()
     tensorrt = flavour.select()
     if names:
         chosen = _named(names, installed, wishes)
@@ -98,6 +98,18 @@ def load_trt_engine(
 def deserialize(plan: bytes, *, allow_host_code: bool | None = None) -> Any:
     """Do what `load_trt_engine` does with a plan in memory, which has no lock."""
     return _load(plan, "the engine", "ignore", allow_host_code)
+
+
+def _among(names: Sequence[str]) -> tuple[InstalledPlugin, ...]:
+    """The packages of these names; all that are installed where one of them is no package's, and so an op's."""
+    from trtreg import discovery
+
+    def is_meant(distribution: str) -> bool:
+        return any(discovery.same_name(name, distribution) for name in names)
+
+    found = discovery.discover(among=is_meant) if names else ()
+    owned = all(any(discovery.same_name(name, plugin.distribution) for plugin in found) for name in names)
+    return found if names and owned else discovery.discover()
 
 
 def _load(plan: bytes, path: str | os.PathLike[str], lock: LockPolicy, allow_host_code: bool | None) -> Any:
@@ -216,15 +228,14 @@ def called(name: str, plugins: Sequence[InstalledPlugin]) -> list[InstalledPlugi
     """The packages that a user means by a package or op name."""
     matches = _matches(name, plugins)
     if not matches:
-        from difflib import get_close_matches
+        from trtreg._nearest import nearest, remedy
 
         known = {p.distribution for p in plugins}
         known |= {creator.name for p in plugins if p.manifest for creator in p.manifest.library.creators}
-        nearest = get_close_matches(name, sorted(known), n=3)
         raise UnknownPluginError(
             f"No installed plugin or op is called '{name}'",
             found=", ".join(p.distribution for p in plugins) or "no plugin at all",
-            remedy=f"did you mean {' or '.join(nearest)}?" if nearest else "see `trtreg list`",
+            remedy=remedy(nearest(name, known)),
         )
     return matches
 

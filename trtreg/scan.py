@@ -45,7 +45,9 @@ def scan(
     `plugins` and `environment` default to what this machine has. `catalogues` is called at most once, when something
     is missing; the caller closes what it gives.
     """
-    return scan_model(models.read(model), plugins=plugins, environment=environment, catalogues=catalogues)
+    return scan_model(
+        models.read(model, weights=False), plugins=plugins, environment=environment, catalogues=catalogues
+    )
 
 
 def scan_model(
@@ -247,15 +249,14 @@ class _Shop:
         return "no installed plugin has it, and TensorRT's parser does not know it"
 
     def _nearest(self, name: str) -> tuple[str, ...]:
-        from difflib import get_close_matches
+        from trtreg._nearest import nearest_ops
 
         known = {key.name for key in self._keys} | native_operators.read().operators
         if self._shelf is not None:
             known |= set(self._shelf.catalogues.op_names())
         if name in known:  # nothing is wrong with the name
             return ()
-        folded = {other.lower(): other for other in sorted(known, reverse=True) if other != name}
-        return tuple(folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.75))
+        return nearest_ops(name, known)
 
     def _node(
         self,

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trtreg
 from trtreg import errors
 from trtreg.check.table import RULES
-from trtreg.cli import make_parser
-from trtreg.cli._parser import exit_codes
+from trtreg.cli._parser import exit_codes, make_parser
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -15,7 +15,7 @@ def test_a_table(cli, identity, misfit, broken):
 
 
 def test_no_plugins(cli, monkeypatch):
-    monkeypatch.setattr(discovery, "discover", lambda: ())
+    monkeypatch.setattr(discovery, "scanned", lambda scan: ())
     code, out, err = cli("list")
     assert (code, out) == (0, "")
     assert "No plugins are installed" in err

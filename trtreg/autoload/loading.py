@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from trtreg import compatibility, discovery, environment, flavour, load_plan, loader
+from trtreg import discovery, flavour
 from trtreg.autoload import policy
 from trtreg.errors import IncompatiblePluginError, TrtregError
 
@@ -36,29 +37,28 @@ def load_plugins(module: ModuleType) -> None:
         allowed = policy.read()
         tensorrt = _tensorrt(module)
         flavour.load(tensorrt)  # with the mends of trtreg, whether or not there are plugins
-        installed = discovery.discover()
+        plugins = discovery.discover(among=lambda name: allowed.refusal(name) is None)
     except Exception as error:  # noqa: BLE001 - the import must succeed
         _tell(f"no plugins for {module.__name__}: {_words(error)}")
         return
-    for plugin in _planned([p for p in installed if allowed.refusal(p.distribution) is None], installed, tensorrt):
+    for plugin in _planned(plugins, tensorrt) if plugins else ():
         _load(plugin, tensorrt)
     if allowed.allow_origin == policy.ALLOW:  # of the file's names, some may be of other environments
         for name in allowed.allow or ():
-            if not any(discovery.same_name(name, plugin.distribution) for plugin in installed):
+            is_meant = partial(discovery.same_name, name)
+            if not any(is_meant(plugin.distribution) for plugin in plugins) and not discovery.discover(among=is_meant):
                 _tell(f"{policy.ALLOW} names {name}, which is not installed here")
 
 
-def _planned(
-    allowed: Sequence[InstalledPlugin], installed: Sequence[InstalledPlugin], tensorrt: InstalledTensorRT
-) -> Sequence[InstalledPlugin]:
+def _planned(allowed: Sequence[InstalledPlugin], tensorrt: InstalledTensorRT) -> Sequence[InstalledPlugin]:
     """Those that can be loaded together; what is left out of them is told, unless that was asked for."""
-    from trtreg import _holders, preferences
+    from trtreg import _holders, environment, load_plan, preferences
 
     try:
         here = environment.read(tensorrt)
         fitting = [plugin for plugin in allowed if _fits(plugin, here)]
         wishes, keys = preferences.read(), load_plan.all_creators(fitting)
-        registered = _holders.owned_later(tensorrt, keys, wishes) | _holders.registered(tensorrt, keys, installed)
+        registered = _holders.owned_later(tensorrt, keys, wishes) | _holders.registered(tensorrt, keys, allowed)
         plan = load_plan.make(fitting, registered=registered, preferences=wishes)
     except Exception as error:  # noqa: BLE001 - the import must succeed
         _tell(f"no plan for {tensorrt.flavour.module}, so each plugin is loaded as it comes: {_words(error)}")
@@ -86,6 +86,8 @@ def _tensorrt(module: ModuleType) -> InstalledTensorRT:
 
 
 def _load(plugin: InstalledPlugin, tensorrt: InstalledTensorRT) -> None:
+    from trtreg import loader
+
     try:
         loader.load(plugin, tensorrt=tensorrt)
     except Exception as error:  # noqa: BLE001 - the import must succeed
@@ -106,6 +108,8 @@ def _named(plugin: InstalledPlugin) -> str:
 def _fits(plugin: InstalledPlugin, here: Environment) -> bool:
     if plugin.manifest is None or plugin.problem is not None:
         return False
+    from trtreg import compatibility
+
     return isinstance(compatibility.judge(plugin.manifest, here), compatibility.Compatible)
 
 

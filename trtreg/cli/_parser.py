@@ -4,56 +4,34 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from importlib import import_module
 
 from trtreg import __version__, errors
-from trtreg.cli import (
-    add,
-    autoload,
-    check,
-    completion,
-    doctor,
-    flags,
-    index,
-    info,
-    install,
-    list,  # noqa: A004 - a command's name
-    lock,
-    onnx2trt,
-    quarantine,
-    run,
-    scan,
-    search,
-    sync,
-    uninstall,
-    upgrade,
-    upgrade_check,
-    wrap,
-)
 
 __all__ = ["exit_codes", "make_parser"]
 
 _COMMANDS = (
-    list,
-    info,
-    search,
-    scan,
-    install,
-    upgrade,
-    uninstall,
-    lock,
-    sync,
-    add,
-    wrap,
-    onnx2trt,
-    autoload,
-    run,
-    flags,
-    upgrade_check,
-    check,
-    quarantine,
-    index,
-    doctor,
-    completion,
+    "list",
+    "info",
+    "search",
+    "scan",
+    "install",
+    "upgrade",
+    "uninstall",
+    "lock",
+    "sync",
+    "add",
+    "wrap",
+    "onnx2trt",
+    "autoload",
+    "run",
+    "flags",
+    "upgrade-check",
+    "check",
+    "quarantine",
+    "index",
+    "doctor",
+    "completion",
 )
 _FIRST_CODES = {
     0: "Success.",
@@ -66,9 +44,13 @@ _LAST_CODES = {
 }
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the whole command line; `execute` of the result runs the chosen command."""
-    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in exit_codes().items())
+def make_parser(word: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser of the command line; `execute` of the result runs the chosen command.
+
+    With the first word of a command line it may be a parser of that command alone, which is sooner made.
+    """
+    names = (word,) if word in _COMMANDS else _COMMANDS
+    codes = "" if word in _COMMANDS else "\n".join(f"  {code:3}  {meaning}" for code, meaning in exit_codes().items())
     parser = argparse.ArgumentParser(
         prog="trtreg",
         description="The package manager for TensorRT plugins.",
@@ -77,8 +59,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"trtreg {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        name = command.__name__.rpartition(".")[2].replace("_", "-")
+    for name in names:
+        command = import_module(f"trtreg.cli.{name.replace('-', '_')}")
         first, _, rest = inspect.cleandoc(command.__doc__ or "").partition("\n")
         subparser = subparsers.add_parser(
             name,

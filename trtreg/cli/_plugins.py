@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from trtreg.discovery import InstalledPlugin
     from trtreg.environment import Environment
 
-__all__ = ["Judged", "as_json", "judge_all"]
+__all__ = ["Judged", "as_json", "judge", "judge_all"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,7 @@ class Judged:
 def judge_all(here: Environment | None = None) -> tuple[Judged, ...]:
     """Judge every installed plugin."""
     facts = environment.read() if here is None else here
-    return tuple(_judge(plugin, facts) for plugin in discovery.discover())
+    return tuple(judge(plugin, facts) for plugin in discovery.discover())
 
 
 def as_json(judged: Judged) -> dict[str, Any]:
@@ -66,7 +66,8 @@ def as_json(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _judge(plugin: InstalledPlugin, here: Environment) -> Judged:
+def judge(plugin: InstalledPlugin, here: Environment) -> Judged:
+    """Judge one."""
     if plugin.manifest is None or plugin.problem is not None:
         return Judged(plugin=plugin, reasons=(), notes=())
     verdict = compatibility.judge(plugin.manifest, here)

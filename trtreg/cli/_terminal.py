@@ -1,13 +1,9 @@
 """Printing: tables, colour where a terminal shows it, JSON documents, errors."""
 
-from __future__ import annotations
-
-import json
 import os
-import shutil
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -33,11 +29,11 @@ def dim(text: str) -> str:
     return _coloured(text, 2)
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(headers: "Sequence[str]", rows: "Iterable[Sequence[str]]") -> None:
     """Print rows in columns as wide as their contents; the last column is cut at a terminal's edge."""
     lines = [tuple(headers), *(tuple(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    edge = _columns() if sys.stdout.isatty() else None
     for number, line in enumerate(lines):
         cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
         start = "  ".join(cells) + "  " if cells else ""
@@ -48,8 +44,10 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print(dim(text) if number == 0 else text)
 
 
-def print_json(document: Mapping[str, object]) -> None:
+def print_json(document: "Mapping[str, object]") -> None:
     """Print a document for programs."""
+    import json
+
     json.dump(document, sys.stdout, indent=2)  # piece by piece: a list of 100,000 files need not be one string
     print()
 
@@ -59,7 +57,7 @@ def print_line(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_error(error: TrtregError) -> None:
+def print_error(error: "TrtregError") -> None:
     """Print one line for the error, what belongs to it, and what to do."""
     text = str(error)
     if error.remedy:
@@ -75,6 +73,12 @@ def size(count: int) -> str:
         if count >= _KIB**power:
             return f"{count / _KIB**power:.1f} {unit}"
     return f"{count} B"
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _coloured(text: str, code: int) -> str:

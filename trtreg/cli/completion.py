@@ -30,7 +30,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise MissingExtraError(
             "completion needs the package shtab", remedy="run: pip install 'trtreg[completion]'"
         ) from e
-    from trtreg.cli import make_parser
+    from trtreg.cli._parser import make_parser
 
     print(shtab.complete(make_parser(), shell=arguments.shell))
     return 0

@@ -7,9 +7,10 @@ Examples:
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from trtreg.cli import _terminal
+from trtreg.cli import _list_answer, _list_cache
 
 if TYPE_CHECKING:
     import argparse
@@ -24,26 +25,33 @@ def configure_parser(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print a table of plugins."""
+    return answer(as_json=arguments.json)
+
+
+def answer(*, as_json: bool, keeping: bool = False) -> int:
+    """Do so, and with `keeping` keep the answer for the next time: a program may have changed what no file tells."""
+    import json
+
+    from trtreg import discovery, environment
     from trtreg.cli import _plugins
 
-    judged = _plugins.judge_all()
-    if arguments.json:
-        _terminal.print_json({"schema": 1, "plugins": [_plugins.as_json(one) for one in judged]})
-        return 0
-    if not judged:
-        _terminal.print_line("No plugins are installed. Installing one is enough, as: trtreg install trtplugin-dcnv2")
-        return 0
-    _terminal.print_table(
-        ("PACKAGE", "VERSION", "OPS", "LIBRARY", "FITS"),
-        [
-            (
-                one.plugin.distribution,
-                one.plugin.version,
-                ", ".join(one.ops) or "-",
-                one.plugin.library_path.name if one.plugin.library_path else "-",
-                one.verdict if one.fits else f"no: {one.verdict}",
-            )
-            for one in judged
-        ],
-    )
+    begun = _list_answer.begin()
+    here = environment.read()
+    judged = [_plugins.judge(plugin, here) for plugin in discovery.scanned(begun[1])]
+    document = json.dumps({"schema": 1, "plugins": [_plugins.as_json(one) for one in judged]}, indent=2)
+    rows = [
+        (
+            one.plugin.distribution,
+            one.plugin.version,
+            ", ".join(one.ops) or "-",
+            one.plugin.library_path.name if one.plugin.library_path else "-",
+            one.verdict if one.fits else f"no: {one.verdict}",
+        )
+        for one in judged
+    ]
+    _list_cache.show(rows, document, as_json=as_json)
+    if keeping:
+        sys.stdout.flush()
+        installed = [one.plugin for one in judged]
+        _list_answer.keep(begun, installed, rows, document, has_driver=here.driver is not None)
     return 0
