@@ -33,7 +33,7 @@ DEMO_PLUGINS := $(shell cat examples/plugins.txt)
 # -- sources ---------------------------------------------------------------------------------------------------------
 made := -name build -o -name __pycache__ -o -name '*.egg-info' -o -name '.*_cache'
 files = $(sort $(shell find $(1) \( $(made) \) -prune -o -type f -not -name '*.so' -not -name trtplugin.json -print))
-core_sources := $(call files,trtreg) pyproject.toml README.md LICENSE
+core_sources := $(call files,trtreg) bin/trtreg pyproject.toml README.md LICENSE
 # What a plugin's build takes from this tree: the headers, the build backend, and the manifest that it writes.
 sdk_sources := $(call files,trtreg/sdk) trtreg/manifest.py trtreg/_json_table.py trtreg/_elf.py
 plugin_sources = $(filter-out plugin-packages/$(1)/tests/%,$(call files,plugin-packages/$(1)))
@@ -107,10 +107,10 @@ install = $(1)/bin/pip install $(QUIET) --find-links $(WHEELS)
 tried = --constraint requirements/demo.txt
 
 $(EXPORT)/.installed: $(WHEELS)/.trtreg $(DEMO_PLUGINS:%=$(WHEELS)/.%) requirements/demo.txt build/python
-	@echo "==> installing into $(EXPORT): PyTorch, the plugins' ops, trtreg[index] (one minute, or as long as the download takes)"
+	@echo "==> installing into $(EXPORT): PyTorch, the plugins' ops, trtreg (one minute, or as long as the download takes)"
 	@touch $(begun); $(call venv,$(EXPORT))
 	@$(call replace,$(EXPORT)) $(foreach name,trtreg $(DEMO_PLUGINS),$(WHEELS)/$(subst -,_,$(name))-*.whl)
-	@$(call install,$(EXPORT)) $(tried) 'trtreg[index]' $(DEMO_PLUGINS:%='%[torch]')
+	@$(call install,$(EXPORT)) $(tried) trtreg $(DEMO_PLUGINS:%='%[torch]')
 	@$(finish)
 
 # Of the wheels here only trtreg: the plugins are what the demo installs, from its index.

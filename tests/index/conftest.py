@@ -11,45 +11,10 @@ import os
 import zipfile
 
 import pytest
+from wheel_files import LIBRARY, archived, manifest_of
 
-from trtreg.index import Publisher
-
-LIBRARY = b"\x7fELF, as far as an index knows"
-
-
-def manifest_of(name="trtplugin-one", version="1.0", op="One", **library):
-    return {
-        "schema": 1,
-        "package": name,
-        "version": version,
-        "summary": f"{op}, made by a test",
-        "tensorrt": {"full": ">=10.0", "rtx": ">=1.7"},
-        "library": {
-            "file": "libone.so",
-            "sha256": hashlib.sha256(LIBRARY).hexdigest(),
-            "size": len(LIBRARY),
-            "machine": "x86_64",
-            "glibc": "2.28",
-            "needed": ["libc.so.6"],
-            "cuda": "13.0",
-            "sms": ["9.0"],
-            "ptx": ["12.0"],
-            "creators": [
-                {
-                    "name": op,
-                    "version": "1",
-                    "namespace": "",
-                    "inputs": [1, 2],
-                    "outputs": [1, 1],
-                    "fields": [
-                        {"name": "groups", "type": "int32", "length": 1, "default": [1]},
-                        {"name": "group", "type": "int32", "length": 1, "default": [1], "alias_of": "groups"},
-                    ],
-                }
-            ],
-            **library,
-        },
-    }
+from trtreg.index import Publisher, documents, page
+from trtreg.index import tree as site_tree
 
 
 def contents(name="trtplugin-one", version="1.0", *, manifest=None, metadata="", op="One", requires=()):
@@ -73,18 +38,16 @@ def pack(path, files, *, record=True, compression=zipfile.ZIP_DEFLATED):
     """Write a wheel with a RECORD."""
     path.parent.mkdir(parents=True, exist_ok=True)
     info = next((name.partition("/")[0] for name in files if name.endswith(".dist-info/METADATA")), None)
-    with zipfile.ZipFile(path, "w", compression) as archive:
+    if record and info:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
         for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, compression)
-        if record and info:
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            for name, data in files.items():
-                if not name.endswith("/"):
-                    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-                    writer.writerow([name, f"sha256={digest}", len(data)])
-            writer.writerow([f"{info}/RECORD", "", ""])
-            archive.writestr(zipfile.ZipInfo(f"{info}/RECORD", (2026, 1, 1, 0, 0, 0)), text.getvalue(), compression)
+            if not name.endswith("/"):
+                digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+                writer.writerow([name, f"sha256={digest}", len(data)])
+        writer.writerow([f"{info}/RECORD", "", ""])
+        files = {**files, f"{info}/RECORD": text.getvalue().encode()}
+    path.write_bytes(archived(files, compression))
     os.utime(path, (1_790_000_000, 1_790_000_000))
     return path
 
@@ -128,3 +91,17 @@ def tree(site):
 
 def releases(site):
     return json.loads((site / "catalogue.json").read_text(encoding="utf-8"))["releases"]
+
+
+def write_page(site, config, changes):
+    """Bring the page for people up to date, of projects and their lines; also the catalogue, which nobody looks at."""
+    (site / site_tree.STATE).mkdir(parents=True, exist_ok=True)
+    anew = not page.is_complete(site)
+    with site_tree.Stage(site) as stage, documents.Collected(stage, anew=anew, sharded=False) as collected:
+        for project, lines in changes:
+            collected.add(project, lines)
+        gone = collected.stage()
+        page.stage(stage, config)
+        stage.publish()
+    for target in gone:
+        site_tree.remove(os.fspath(site), target)

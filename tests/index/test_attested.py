@@ -17,7 +17,6 @@ from sigstore_authority import Authority
 
 from trtreg import errors
 from trtreg.index import Publisher, check, page_config
-from trtreg.index import attested as attested_module
 from trtreg.packages import attestations
 from trtreg.packages.release import Release
 
@@ -27,19 +26,9 @@ BASE = "https://plugins.example.com/trt/"
 ACME = attestations.Publisher(kind="GitHub", repository="acme/plugins", workflow="release.yml")
 
 
-@pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
-@pytest.fixture(scope="module")
-def root(authority, tmp_path_factory):
-    return authority.trusted_root(tmp_path_factory.mktemp("trust") / "trusted_root.json")
-
-
 @pytest.fixture
-def publisher(site, root):
-    return Publisher(site, config=page_config.PageConfig(url=BASE), trusted_root=root)
+def publisher(site, trusted_root):
+    return Publisher(site, config=page_config.PageConfig(url=BASE), trusted_root=trusted_root)
 
 
 def pages(site, project="trtplugin-one"):
@@ -47,7 +36,7 @@ def pages(site, project="trtplugin-one"):
     return json.loads((folder / "index.json").read_text(encoding="utf-8")), (folder / "index.html").read_text()
 
 
-def test_what_is_offered(publisher, make, wheels, site, authority, root):
+def test_what_is_offered(publisher, make, wheels, site, authority, trusted_root):
     path = make()
     bare = make("trtplugin-two", op="Two")
     beside = authority.attest_file(path)
@@ -69,7 +58,7 @@ def test_what_is_offered(publisher, make, wheels, site, authority, root):
     assert (one["provenance"], "provenance" in two) == (place, False)
     release = Release.parse(one, f"{BASE}catalogue.json")
     assert release.provenance == f"{BASE}{place}"
-    verifier = attestations.Verifier(trusted_root=root)
+    verifier = attestations.Verifier(trusted_root=trusted_root)
     assert verifier.verify(document, release.file, release.sha256) == (ACME,)
     assert list(check(site)) == []
 
@@ -149,13 +138,13 @@ def test_it_goes_with_its_wheel_and_is_checked(publisher, make, wheels, site, au
     assert list(check(site)) == []
 
 
-def test_links_on_pages_are_whole_or_not_there(site, root, make, wheels, authority):
+def test_links_on_pages_are_whole_or_not_there(site, trusted_root, make, wheels, authority):
     """PEP 740 wants whole URLs of a secure origin; trtreg's own catalogue has a relative one, as for the wheel."""
     authority.attest_file(make())
-    Publisher(site, trusted_root=root).build([wheels])
+    Publisher(site, trusted_root=trusted_root).build([wheels])
     for url, whole in (("http://plugins.example.com/", False), (BASE, True), ("https://other.example/", True)):
         config = page_config.PageConfig(url=url)
-        Publisher(site, config=config, trusted_root=root).build([wheels])
+        Publisher(site, config=config, trusted_root=trusted_root).build([wheels])
         shown, html = pages(site)
         assert ("provenance" in shown["files"][0]) is whole
         assert (f'data-provenance="{url}files/' in html) is whole
@@ -193,9 +182,9 @@ def test_without_the_extra(publisher, make, wheels, site, authority, monkeypatch
     assert list(check(site)) == []
 
 
-def test_wheels_that_are_elsewhere_are_not_attested(site, root, make, wheels, authority):
+def test_wheels_that_are_elsewhere_are_not_attested(site, trusted_root, make, wheels, authority):
     authority.attest_file(make())
-    report = Publisher(site, trusted_root=root).build([wheels], packages_url="https://files.example.com/")
+    report = Publisher(site, trusted_root=trusted_root).build([wheels], packages_url="https://files.example.com/")
     assert (report.attested, report.refused) == ([], [])
     assert "provenance" not in releases(site)[0]
 
@@ -216,13 +205,13 @@ def test_a_ledger_of_before(publisher, make, wheels, site, authority):
     assert list(check(site)) == []
 
 
-def test_the_command(make, wheels, site, authority, root, capsys, monkeypatch):
+def test_the_command(make, wheels, site, authority, trusted_root, capsys, monkeypatch):
     from trtreg.cli import main
 
     path = make()
     authority.attest_file(path)
     monkeypatch.setattr(sys, "argv", ["trtreg"])
-    assert main(["index", "build", str(wheels), "-o", str(site), "--trusted-root", str(root)]) == 0
+    assert main(["index", "build", str(wheels), "-o", str(site), "--trusted-root", str(trusted_root)]) == 0
     assert "Attestations verified and offered: 1" in capsys.readouterr().out
     assert main(["index", "build", str(wheels), "-o", str(site), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["attested"] == []
@@ -230,5 +219,5 @@ def test_the_command(make, wheels, site, authority, root, capsys, monkeypatch):
 
 def test_nothing_is_imported_where_nothing_is_attested(publisher, make, wheels, monkeypatch):
     make()
-    monkeypatch.setattr(attested_module.attestations, "Verifier", None)
+    monkeypatch.setattr(attestations, "Verifier", None)
     assert publisher.build([wheels]).attested == []

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trtreg.index import page
 from trtreg.index.page_config import PageConfig
 from trtreg.manifest import Creator, Field
+
+from .conftest import write_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +89,7 @@ def tree(tmp_path, catalogue_line) -> Path:
         ],
         "trtplugin-old": [catalogue_line("trtplugin-old", "1.0", status="quarantined")],
     }
-    page.write(site, PageConfig(releases=1), lines.items())
+    write_page(site, PageConfig(releases=1), lines.items())
     return site
 
 
@@ -326,7 +327,7 @@ def test_a_narrow_screen_does_not_scroll_sideways(visit, tree):
 
 def test_two_thousand_plugins(visit, tmp_path, catalogue_line):
     many = [(name, [catalogue_line(name)]) for name in (f"trtplugin-{i:04d}" for i in range(COUNT))]
-    page.write(tmp_path, PageConfig(), many)
+    write_page(tmp_path, PageConfig(), many)
     tab = visit(f"{tmp_path.as_uri()}/")
     expect(names(tab)).to_have_count(50)
     tab.get_by_role("button", name="Show 50 more").click()

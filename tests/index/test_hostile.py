@@ -8,10 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from wheel_files import LIBRARY, manifest_of
 
 from trtreg.index import archive, check
 
-from .conftest import LIBRARY, contents, manifest_of, pack, releases
+from .conftest import contents, pack, releases
 
 FILE = "trtplugin_one-1.0-py3-none-any.whl"
 INFO = "trtplugin_one-1.0.dist-info"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from trtreg.cli import main
-from trtreg.errors import MissingExtraError, SettingError
+from trtreg.errors import SettingError
 from trtreg.index import Publisher, page, page_config
 from trtreg.index.page_config import PageConfig
 from trtreg.manifest import Creator, Field
+
+from .conftest import write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +25,14 @@ OP = Creator(name="DCNv2", version="1", fields=(Field(name="stride", type="int32
 
 
 def tree(site: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(site)): path.read_bytes() for path in sorted(site.rglob("*")) if path.is_file()}
+    files = {path.relative_to(site): path for path in sorted(site.rglob("*")) if path.is_file()}
+    return {str(name): path.read_bytes() for name, path in files.items() if name.parts[0] != ".trtreg"}
 
 
 def payload(path: Path) -> list[Any]:
     """What a data file gives to the script."""
     text = path.read_text(encoding="ascii")
-    call = re.fullmatch(r"trtreg(?:Plugins|Releases)\(\[\n(.*?)(?:,\n)?\]\);\n", text, re.DOTALL)
+    call = re.fullmatch(r"trtreg(?:List|Files)\(\[\n(.*)\n\]\);\n", text, re.DOTALL)
     assert call
     return json.loads(f"[{call[1]}]")
 
@@ -72,7 +74,7 @@ def projects(catalogue_line):
 
 
 def test_each_project_is_in_the_list_and_each_release_in_its_shard(site, projects):
-    page.write(site, PageConfig(), projects)
+    write_page(site, PageConfig(), projects)
     assert list(plugins(site)) == [name for name, _ in projects]
     assert plugins(site)["trtplugin-b"]["ops"] == [["DCNv2", "1", ""]]
     assert sorted(map(json.dumps, releases(site))) == sorted(
@@ -86,46 +88,43 @@ def test_each_project_is_in_the_list_and_each_release_in_its_shard(site, project
 def test_changes_are_merged_as_if_all_had_been_written_at_once(tmp_path, projects, catalogue_line):
     once, often = tmp_path / "once", tmp_path / "often"
     changed = ("trtplugin-c", [catalogue_line("trtplugin-c", "2.0", [OP])])
-    page.write(once, PageConfig(), [projects[0], projects[1], changed])
+    write_page(once, PageConfig(), [projects[0], projects[1], changed])
     assert not page.is_complete(often)
-    page.write(often, PageConfig(), [projects[1], projects[2], projects[3]])
+    write_page(often, PageConfig(), [projects[1], projects[2], projects[3]])
     assert page.is_complete(often)
-    page.write(often, PageConfig(), [projects[0], changed, ("trtplugin-d", [])])
-    empty = {name for name, data in tree(often).items() if data == b"trtregReleases([\n]);\n"}
-    assert {name: data for name, data in tree(often).items() if name not in empty} == tree(once)
+    write_page(often, PageConfig(), [projects[0], changed, ("trtplugin-d", [])])
+    assert tree(often) == tree(once)
     assert plugins(once)["trtplugin-c"]["version"] == "2.0"
 
 
 def test_a_page_made_anew_has_nothing_of_the_one_before(tmp_path, projects):
     anew, fresh = tmp_path / "anew", tmp_path / "fresh"
-    page.write(anew, PageConfig(), projects)
-    page.write(fresh, PageConfig(), projects[:1])
-    with page.Changes(anew, anew=True) as changes:
-        changes.add(*projects[0])
-        changes.publish(PageConfig())
-    assert {name: tree(anew)[name] for name in tree(fresh)} == tree(fresh)
-    assert not (anew / ".trtreg" / "page").exists()
+    write_page(anew, PageConfig(), projects)
+    write_page(fresh, PageConfig(), projects[:1])
+    (anew / "assets" / "plugins.js").write_text("trtregInAnotherFormat([\n")
+    write_page(anew, PageConfig(), projects[:1])
+    assert tree(anew) == tree(fresh)
 
 
 def test_the_same_change_twice_writes_nothing(site, projects):
-    page.write(site, PageConfig(), projects)
+    write_page(site, PageConfig(), projects)
     times = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
-    page.write(site, PageConfig(), projects)
+    write_page(site, PageConfig(), projects)
     assert {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()} == times
 
 
 def test_one_change_rewrites_a_fixed_number_of_files(site, catalogue_line):
     names = [f"trtplugin-{i:03d}" for i in range(300)]
-    page.write(site, PageConfig(), [(name, [catalogue_line(name)]) for name in names])
+    write_page(site, PageConfig(), [(name, [catalogue_line(name)]) for name in names])
     before = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
-    page.write(site, PageConfig(plain_rows=0), [(names[7], [catalogue_line(names[7], "2.0")])])
+    write_page(site, PageConfig(plain_rows=0), [(names[7], [catalogue_line(names[7], "2.0")])])
     after = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
     written = {path.name for path in after if after[path] != before.get(path)}
-    assert written == {"plugins.js", "index.html", f"{plugins(site)[names[7]]['shard']}.js"}
+    assert written == {"plugins.js", "index.html", "catalogue.json", f"{plugins(site)[names[7]]['shard']}.js"}
 
 
 def test_a_failure_leaves_the_page_as_it_was(site, projects):
-    page.write(site, PageConfig(), projects)
+    write_page(site, PageConfig(), projects)
     before = tree(site)
 
     def broken():
@@ -133,7 +132,7 @@ def test_a_failure_leaves_the_page_as_it_was(site, projects):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        page.write(site, PageConfig(), broken())
+        write_page(site, PageConfig(), broken())
     assert tree(site) == before
 
 
@@ -146,7 +145,7 @@ def test_the_list_shows_the_release_that_an_installer_would_take(site, catalogue
         catalogue_line("trtplugin-a", "2.0rc1"),
     ]
     withdrawn = [catalogue_line("trtplugin-b", "1.0", yanked=""), catalogue_line("trtplugin-b", "1.1", yanked="")]
-    page.write(site, PageConfig(), [("trtplugin-a", lines), ("trtplugin-b", withdrawn)])
+    write_page(site, PageConfig(), [("trtplugin-a", lines), ("trtplugin-b", withdrawn)])
     a, b = plugins(site).values()
     assert (a["version"], a["summary"], a["yanked"], a["files"]) == ("1.1", "good", False, 5)
     assert a["machines"] == ["aarch64", "x86_64"]
@@ -154,7 +153,7 @@ def test_the_list_shows_the_release_that_an_installer_would_take(site, catalogue
 
 
 def test_only_own_files_are_named_and_allowed(site, projects):
-    page.write(site, PageConfig(url="https://plugins.example.org/trt/"), projects)
+    write_page(site, PageConfig(url="https://plugins.example.org/trt/"), projects)
     document = Document(site / "index.html")
     assert document.urls
     # Relative, so that it works below any path, and nothing of another host.
@@ -171,7 +170,7 @@ def test_only_own_files_are_named_and_allowed(site, projects):
 def test_what_wheels_say_is_text_and_nothing_else(site, catalogue_line):
     creator = Creator(name=HOSTILE, version="1", namespace=HOSTILE, fields=(Field(name=HOSTILE, type="int32"),))
     line = catalogue_line("trtplugin-a", "1.0", [creator], summary=HOSTILE, yanked=HOSTILE)
-    page.write(site, PageConfig(title=HOSTILE), [("trtplugin-a", [line])])
+    write_page(site, PageConfig(title=HOSTILE), [("trtplugin-a", [line])])
     document = Document(site / "index.html")
     assert document.tags.count("script") == 2
     assert document.tags.count("img") == 1  # the icon
@@ -182,27 +181,20 @@ def test_what_wheels_say_is_text_and_nothing_else(site, catalogue_line):
 
 
 def test_without_script_there_is_a_table_up_to_a_limit(site, projects):
-    page.write(site, PageConfig(plain_rows=3), projects)
+    write_page(site, PageConfig(plain_rows=3), projects)
     document = Document(site / "index.html")
     assert [url for url in document.urls if url.startswith("simple/trtplugin")] == [
         f"simple/trtplugin-{name}/index.html" for name in "abc"
     ]
     assert "The first 3 of 4" in document.text
-    page.write(site, PageConfig(plain_rows=4), [])
+    write_page(site, PageConfig(plain_rows=4), [])
     assert "noscript" not in Document(site / "index.html").tags
 
 
 def test_an_empty_index_has_a_page(site):
-    page.write(site, PageConfig(), [])
+    write_page(site, PageConfig(), [])
     assert payload(site / "assets" / "plugins.js") == []
     assert "0 plugins" in Document(site / "index.html").text
-
-
-def test_without_jinja_it_says_what_to_install(site, projects, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtraError, match=r"trtreg\[index\]"):
-        page.write(site, PageConfig(), projects)
-    assert not (site / "index.html").exists()
 
 
 def test_the_configuration_is_read(tmp_path):
@@ -244,7 +236,7 @@ def test_the_publishers_choice_is_kept(site, make):
     assert plugins(site)["trtplugin-a"]["yanked"] == ""
     # A choice alone is a change, and one that a crash has broken off is made up for.
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(page.Changes, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(page, "stage", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             Publisher(site, config=PageConfig(title="Theirs")).build()
     Publisher(site).build()

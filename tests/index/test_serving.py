@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from trtreg.index import page
 from trtreg.index.page_config import PageConfig
+
+from .conftest import write_page
 
 ROOT = Path(__file__).resolve().parents[2]
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -29,6 +30,7 @@ WHEEL = "trtplugin_a-1.0-py3-none-manylinux_2_28_x86_64.whl"
 def tree(tmp_path, catalogue_line):
     """Make a site with one project, and with what must not be served."""
     site = tmp_path / "site"
+    write_page(site, PageConfig(), [("trtplugin-a", [catalogue_line("trtplugin-a")])])
     for path, text in {
         "simple/index.html": "<!DOCTYPE html>root",
         "simple/index.json": '{"root": 1}',
@@ -41,7 +43,6 @@ def tree(tmp_path, catalogue_line):
     }.items():
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_text(text, encoding="utf-8")
-    page.write(site, PageConfig(), [("trtplugin-a", [catalogue_line("trtplugin-a")])])
     return site
 
 

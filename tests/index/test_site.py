@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from trtreg import errors
-from trtreg.index import Publisher, check
+from trtreg.index import Publisher, catalogue, check
 from trtreg.index import wheels as wheel_module
 
 from .conftest import releases, tree
@@ -401,9 +401,10 @@ def test_pages_that_somebody_deleted_are_made_again(publisher, make, wheels, sit
 CRASH = textwrap.dedent(
     """
     import os, shutil, signal, sys, sqlite3
-    from trtreg.index import Publisher, ledger, site as site_module
+    from trtreg.index import Publisher, catalogue, ledger, site as site_module
 
-    start, action, wheels, folder = sys.argv[1:]
+    start, action, wheels, folder, limit = sys.argv[1:]
+    catalogue.LARGEST = int(limit)
     CALLS = ["replace", "rename", "link", "unlink", "mkdir", "rmdir", "fsync", "write", "open"]
 
     def run(step):
@@ -448,12 +449,15 @@ CRASH = textwrap.dedent(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("action", ["build", "first", "yank", "remove"])
-def test_killed_at_every_step(  # noqa: C901, PLR0912 - one story
-    tmp_path, make, wheels, action
+@pytest.mark.parametrize("action", ["build", "first", "yank", "remove", "build large", "remove large", "build grows"])
+def test_killed_at_every_step(  # noqa: C901, PLR0912, PLR0915 - one story
+    tmp_path, make, wheels, action, monkeypatch
 ):
     """A crash leaves the old site or the new one, or new pages with the old catalogue; the next command finishes."""
     start, folder = tmp_path / "start", tmp_path / "site"
+    action, _, size = action.partition(" ")
+    limit = {"": catalogue.LARGEST, "large": 0, "grows": 3}[size]  # wheels up to which the catalogue is one file
+    monkeypatch.setattr(catalogue, "LARGEST", limit)
     make()
     if action != "first":
         make("trtplugin-gone", op="Gone")
@@ -472,7 +476,7 @@ def test_killed_at_every_step(  # noqa: C901, PLR0912 - one story
     new = tree(done)
     assert old != new
 
-    command = [sys.executable, "-c", CRASH, str(start), kind, str(wheels), str(folder)]
+    command = [sys.executable, "-c", CRASH, str(start), kind, str(wheels), str(folder), str(limit)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     seen = set()
     steps = 0
@@ -486,6 +490,8 @@ def test_killed_at_every_step(  # noqa: C901, PLR0912 - one story
             for name, data in now.items():
                 if not name.startswith("files/"):
                     assert data in {old.get(name), new.get(name)}, name
+            if b'"shards"' in now.get("catalogue.json", b""):
+                assert all(f"catalogue/{shard}.json" in now for shard in json.loads(now["catalogue.json"])["shards"])
             pages = [data.decode() for name, data in now.items() if name.startswith("simple/") and name.count("/") == 2]
             for project in ("trtplugin-one", "trtplugin-two", "trtplugin-gone"):
                 for name in {n for n in {**old, **new} if n.startswith(f"files/{project}/") and n.endswith(".whl")}:

@@ -206,7 +206,7 @@ BAD = {
     "a list": (b"[1]", CatalogueError, "no key 'schema'"),
     "a number": (b"3", CatalogueError, "no key 'schema'"),
     "no schema": (b'{"releases": []}', CatalogueError, "no key 'schema'"),
-    "schema of tomorrow": (GOOD.replace(b'"schema": 1', b'"schema": 2'), CatalogueError, "found 2.*upgrade trtreg"),
+    "schema of tomorrow": (GOOD.replace(b'"schema": 1', b'"schema": 3'), CatalogueError, "found 3.*upgrade trtreg"),
     "schema true": (GOOD.replace(b'"schema": 1', b'"schema": true'), CatalogueError, "found True"),
     "no releases": (b'{"schema": 1}', CatalogueError, "'releases'"),
     "releases as object": (b'{"schema": 1, "releases": {}}', CatalogueError, "'releases'"),

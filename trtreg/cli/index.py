@@ -169,6 +169,7 @@ def _print(arguments: argparse.Namespace, report: Report, problems: Sequence[Pro
                 "command": arguments.action_name,
                 "site": os.path.abspath(arguments.site),  # noqa: PTH100 - a link to the site stays one
                 "added": report.added,
+                "added_count": report.added_count,
                 "removed": report.removed,
                 "attested": report.attested,
                 "unchanged": report.unchanged,
@@ -199,11 +200,14 @@ def _print(arguments: argparse.Namespace, report: Report, problems: Sequence[Pro
 def _print_text(arguments: argparse.Namespace, report: Report, problems: Sequence[Problem]) -> None:
     if report.recovered:
         _terminal.print_line("An earlier command had been broken off; what it had begun was finished or undone first.")
-    for sign, files in (("+", report.added), ("-", report.removed)):
+    for sign, files, count in (
+        ("+", report.added, report.added_count),
+        ("-", report.removed, len(report.removed)),
+    ):
         for file in files[:_SHOWN]:
             print(f"{sign} {file}")
-        if len(files) > _SHOWN:
-            print(f"{sign} and {len(files) - _SHOWN} more")
+        if count > _SHOWN:
+            print(f"{sign} and {count - _SHOWN} more")
     if report.attested:
         print(f"Attestations verified and offered: {len(report.attested)}")
     for path, reason in report.refused:

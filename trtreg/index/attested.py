@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from trtreg.errors import AttestationError
 from trtreg.index.intake import SUFFIX
 from trtreg.index.refusal import Refusal
-from trtreg.packages import attestations
 
 if TYPE_CHECKING:
     from trtreg.packages.attestations import Verifier
@@ -34,6 +33,8 @@ class Notary:
         data = _read(wheel + SUFFIX)
         if data is None:
             return None
+        from trtreg.packages import attestations
+
         if self._verifier is None:
             self._verifier = attestations.Verifier(trusted_root=self._trusted_root)
         try:
@@ -56,7 +57,9 @@ def _read(path: str) -> bytes | None:
         os.close(descriptor)
         raise Refusal("its attestation is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(attestations.LARGEST + 1)
-    if len(data) > attestations.LARGEST:
-        raise Refusal(f"its attestation has more than {attestations.LARGEST} bytes")
+        from trtreg.packages.attestations import LARGEST
+
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise Refusal(f"its attestation has more than {LARGEST} bytes")
     return data

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trtreg.errors import NotPublishedError
-from trtreg.index import catalogue, pages, rendering, tree
+from trtreg.index import catalogue, pages, projects, rendering, tree
 from trtreg.index.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -49,31 +50,80 @@ def check(
 
 def _check(root: Path, ledger: Ledger, *, quick: bool, on_progress: OnProgress | None) -> Iterator[Problem]:
     links = rendering.links(ledger)
-    if ledger.due_count() or (root / tree.STATE / "placing").exists():
+    if ledger.due_count() or not ledger.setting("catalogue") or (root / tree.STATE / "placing").exists():
         yield Problem(".", "a command was broken off; the next one finishes it: trtreg index build -o SITE")
     total = ledger.count()
     done = 0
+    expected = _Catalogue(sharded=ledger.has_more_than(catalogue.LARGEST))
     for project in ledger.all_projects():
         if links.has_metadata:
             yield from _files(root, project.name, project.wheels, quick=quick)
         for name, data in rendering.render(project, links).items():
             yield from _same(root, f"simple/{project.name}/{name}", [data.decode("utf-8")])
         yield from _strange(root, f"simple/{project.name}", {"index.html", "index.json"})
+        expected.add(project.name, catalogue.lines(project, links))
         done += len(project.wheels)
         if on_progress:
             on_progress("checking", done, total)
     yield from _same(root, "simple/index.html", pages.root_html(ledger.projects()))
     yield from _same(root, "simple/index.json", pages.root_json(ledger.projects()))
-    yield from _same(root, "catalogue.json", catalogue.text([one] for one in _catalogue(ledger, links)))
+    for target, sha256 in expected.files():
+        yield from _file(root, target, sha256, None)
+    yield from _strange(root, "catalogue", expected.shards)
     yield from _strange(root, "simple", chain(ledger.projects(), ("index.html", "index.json")))
     if links.has_metadata:
         yield from _strange(root, "files", ledger.projects())
 
 
-def _catalogue(ledger: Ledger, links: pages.Links) -> Iterator[str]:
-    for project in ledger.all_projects():
-        pages.sort(project.wheels)
-        yield from catalogue.lines(project, links)
+class _Catalogue:
+    """What the files of the catalogue should hash to; nothing of them is kept."""
+
+    def __init__(self, *, sharded: bool) -> None:
+        self._sharded = sharded
+        self._shards: dict[str, _Document] = {}
+        self._rows = tempfile.SpooledTemporaryFile(1 << 20)  # noqa: SIM115 - the head comes first, and is known last
+        self._whole = _Document(catalogue.HEAD)
+
+    @property
+    def shards(self) -> set[str]:
+        """The names of the files in the folder of shards."""
+        return {f"{shard}.json" for shard in self._shards}
+
+    def add(self, project: str, lines: list[str]) -> None:
+        """Take the lines of the next project."""
+        if lines and self._sharded:
+            self._shards.setdefault(projects.shard_of(project), _Document(catalogue.HEAD)).add(lines)
+            self._rows.write(projects.line(project, lines).encode("ascii") + b"\n")
+        elif lines:
+            self._whole.add(lines)
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Give path and SHA-256 of each file."""
+        if self._sharded:
+            hashes = {shard: document.sha256() for shard, document in sorted(self._shards.items())}
+            yield from ((f"catalogue/{shard}.json", sha256) for shard, sha256 in hashes.items())
+            self._whole = _Document(catalogue.root_head(hashes))
+            self._rows.seek(0)
+            for line in self._rows:
+                self._whole.add([line.decode("ascii").rstrip("\n")])
+        self._rows.close()
+        yield "catalogue.json", self._whole.sha256()
+
+
+class _Document:
+    """The hash of a document that is never written."""
+
+    def __init__(self, head: str) -> None:
+        self._digest = hashlib.sha256(head.encode("ascii"))
+        self._between = ""
+
+    def add(self, lines: list[str]) -> None:
+        self._digest.update((self._between + ",\n".join(lines)).encode("ascii"))
+        self._between = ",\n"
+
+    def sha256(self) -> str:
+        self._digest.update(catalogue.TAIL.encode("ascii"))
+        return self._digest.hexdigest()
 
 
 def _files(root: Path, project: str, rows: list[Row], *, quick: bool) -> Iterator[Problem]:

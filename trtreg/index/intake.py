@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -134,9 +134,15 @@ def judged(found: Iterable[Group], count: int, size: int, processes: int) -> Ite
     from concurrent.futures import Future, ProcessPoolExecutor
     from multiprocessing import get_context
 
+    from trtreg.index import beside
+
+    # A copy shares the memory of this process, the more of it the more is imported, and needs no third to watch both.
+    for batch in islice(batches, 1):
+        yield from judge(batch)
+    context = get_context("fork" if beside.is_possible() else "spawn")
     others = processes - 1
     waiting: deque[Future[list[Accepted]]] = deque()
-    with ProcessPoolExecutor(others, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(others, mp_context=context) as pool:
         for batch in batches:
             if len(waiting) < 2 * others:
                 waiting.append(pool.submit(judge, batch))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Ledger", "Project", "Row", "Source"]
 
 _FORMAT: Final = 2  # 1 had no provenance
+_CACHE: Final = 1024  # KiB of each of SQLite's caches
 _ASK_AT_ONCE: Final = 900  # parameters of a query; SQLite takes 999 or more
 _SCHEMA: Final = """
 CREATE TABLE wheels (
@@ -40,6 +41,13 @@ CREATE TABLE doomed (project TEXT NOT NULL, file TEXT NOT NULL, PRIMARY KEY (pro
 """
 _ROW: Final = (
     "project, file, version, size, sha256, metadata_sha256, requires_python, uploaded, yanked, entry, provenance_sha256"
+)
+# Each name is looked up behind the one before: to read all rows of an index for their names would take much longer.
+_NAMES: Final = (
+    "WITH RECURSIVE found (project) AS (SELECT min(project) FROM wheels UNION ALL"
+    " SELECT (SELECT min(project) FROM wheels WHERE project > found.project) FROM found"
+    " WHERE found.project IS NOT NULL)"
+    " SELECT project FROM found WHERE project IS NOT NULL UNION SELECT name FROM projects"
 )
 _MARKS: Final = ",".join(12 * "?")  # of a row and its identity
 _MIGRATION: Final = f"""
@@ -92,9 +100,16 @@ class Ledger:
     """The open ledger; what `execute` and its like change is only there after `commit`."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA synchronous = FULL")
+            # A row has more than a quarter of 4096 bytes, and would fill two pages. Of a ledger that is there already
+            # this changes nothing.
+            self._db.execute("PRAGMA page_size = 16384")
+            # The default is a number of pages, which were smaller when it was chosen; nothing here is read twice.
+            for database in ("main", "temp"):
+                self._db.execute(f"PRAGMA {database}.cache_size = {-_CACHE}")
             self._db.execute("PRAGMA temp_store = FILE")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
@@ -114,6 +129,10 @@ class Ledger:
                 found=str(error),
                 remedy="restore it from a backup, or build into a new folder",
             ) from error
+
+    def again(self) -> Ledger:
+        """Open it a second time, as a copy of this process has to."""
+        return Ledger(self._path)
 
     def close(self) -> None:
         """Leave; what was not committed never was."""
@@ -188,9 +207,11 @@ class Ledger:
         self._db.executemany("INSERT INTO added VALUES (?)", ((row[1],) for row in rows))
         self.owe({row[0] for row in rows})
 
-    def added(self) -> list[str]:
-        """The file names of the wheels that were added since the ledger was opened, sorted."""
-        return [str(file) for (file,) in self._db.execute("SELECT file FROM added ORDER BY file")]
+    def added(self, most: int) -> tuple[list[str], int]:
+        """The first file names, sorted, of the wheels that were added since the ledger was opened; and how many."""
+        names = self._db.execute("SELECT file FROM added ORDER BY file LIMIT ?", (most,))
+        (count,) = self._db.execute("SELECT count(*) FROM added").fetchone()
+        return [str(file) for (file,) in names], int(count)
 
     def published(self, identity: str) -> tuple[str, str] | None:
         """The file name and SHA-256 of the published wheel of this identity."""
@@ -202,10 +223,9 @@ class Ledger:
         rows = self._db.execute(f"SELECT {_ROW} FROM wheels WHERE project = ? ORDER BY file", (project,))  # noqa: S608
         return [Row._make(row) for row in rows]
 
-    def has_file(self, project: str, file: str) -> bool:
-        """Whether a wheel is published."""
-        found = self._db.execute("SELECT 1 FROM wheels WHERE project = ? AND file = ?", (project, file)).fetchone()
-        return found is not None
+    def has_more_than(self, count: int) -> bool:
+        """Whether there are more wheels than that; to count them all would take long."""
+        return self._db.execute("SELECT 1 FROM wheels LIMIT 1 OFFSET ?", (count,)).fetchone() is not None
 
     def count(self) -> int:
         """How many wheels there are."""
@@ -253,8 +273,7 @@ class Ledger:
 
     def projects(self) -> Iterator[str]:
         """The names of all projects that have wheels or a status, sorted."""
-        query = "SELECT DISTINCT project FROM wheels UNION SELECT name FROM projects ORDER BY 1"
-        return (str(name) for (name,) in self._db.execute(query))
+        return (str(name) for (name,) in self._db.execute(f"{_NAMES} ORDER BY 1"))
 
     def status(self, project: str) -> tuple[str, str]:
         """Status and reason of a project."""
@@ -275,33 +294,42 @@ class Ledger:
         """Note that the pages of projects are due."""
         self._db.executemany("INSERT OR IGNORE INTO due VALUES (?)", ((name,) for name in projects))
 
-    def owe_all(self) -> None:
-        """Note that all pages are due."""
-        self._db.execute("INSERT OR IGNORE INTO due SELECT DISTINCT project FROM wheels")
-        self._db.execute("INSERT OR IGNORE INTO due SELECT name FROM projects")
-
     def due(self) -> Iterator[str]:
         """The projects whose pages are due, sorted."""
         return (str(name) for (name,) in self._db.execute("SELECT project FROM due ORDER BY project"))
 
-    def due_projects(self) -> Iterator[Project]:
-        """The same with all that their pages show."""
-        return self._projects("due")
+    def due_projects(self, begin: str = "", end: str | None = None) -> Iterator[Project]:
+        """The same with all that their pages show; or those from one name on, up to another that is not among them."""
+        due = "SELECT project AS name FROM due WHERE project >= ?1 AND (?2 IS NULL OR project < ?2)"
+        names = self._db.execute(f"{due} ORDER BY 1", (begin, end))
+        rows = self._db.execute(
+            f"SELECT {_ROW} FROM ({due}) CROSS JOIN wheels ON project = name ORDER BY name, file",  # noqa: S608
+            (begin, end),
+        )
+        return self._projects(names, rows)
+
+    def middle_due(self) -> str:
+        """The project in the middle of those whose pages are due."""
+        query = "SELECT project FROM due ORDER BY project LIMIT 1 OFFSET (SELECT count(*) / 2 FROM due)"
+        (name,) = self._db.execute(query).fetchone()
+        return str(name)
 
     def all_projects(self) -> Iterator[Project]:
         """All projects with all that their pages show."""
-        return self._projects("(SELECT DISTINCT project FROM wheels UNION SELECT name FROM projects)")
+        rows = self._db.execute(f"SELECT {_ROW} FROM wheels ORDER BY project, file")  # noqa: S608
+        return self._projects(self._db.execute(f"{_NAMES} ORDER BY 1"), rows)
 
-    def _projects(self, names: str) -> Iterator[Project]:
-        rows = self._db.execute(
-            f"SELECT coalesce(status, 'active'), coalesce(reason, ''), n.project, {_ROW[9:]} FROM {names} n"  # noqa: S608
-            " LEFT JOIN wheels ON wheels.project = n.project LEFT JOIN projects ON projects.name = n.project"
-            " ORDER BY n.project, file"
-        )
-        for name, group in groupby(rows, itemgetter(2)):
-            found = list(group)
-            wheels = [Row._make(row[2:]) for row in found if row[3] is not None]
-            yield Project(name, wheels, found[0][0], found[0][1])
+    def _projects(self, names: Iterable[tuple[str]], rows: Iterable[tuple[Any, ...]]) -> Iterator[Project]:
+        """Put the rows, which come sorted, to the names, which do too."""
+        marked = {name: (status, reason) for name, status, reason in self._db.execute("SELECT * FROM projects")}
+        groups = groupby(rows, itemgetter(0))
+        of, group = next(groups, ("", iter(())))
+        for (name,) in names:
+            wheels: list[Row] = []
+            if of == name:
+                wheels = [*map(Row._make, group)]
+                of, group = next(groups, ("", iter(())))
+            yield Project(name, wheels, *marked.get(name, ("active", "")))
 
     def due_count(self) -> int:
         """How many projects are due."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from trtreg.index.ledger import Project, Row
 
-__all__ = ["Links", "project_html", "project_json", "root_html", "root_json", "sort", "version_of"]
+__all__ = ["Links", "project_pages", "root_html", "root_json", "sort", "version_of"]
 
 _API: Final = "1.4"
 _QUARANTINED: Final = "quarantined"
@@ -60,30 +60,26 @@ def sort(rows: list[Row]) -> None:
     rows.sort(key=lambda row: (version_of(row.version), row.file))
 
 
-def project_html(project: Project, links: Links) -> str:
-    """Make the HTML page of a project, whose wheels are sorted. A project in quarantine offers no file."""
+def project_pages(project: Project, links: Links) -> tuple[str, str]:
+    """Make the HTML and the JSON page of a project, whose wheels are sorted. A project in quarantine offers no file."""
     name, rows, status, reason = project
-    marks = ""
+    marks = why = ""
     if status != "active":
         marks = f'<meta name="pypi:project-status" content="{status}">\n'
-        if reason:
+    if reason:
+        why = f',"reason":{_encode(reason)}'
+        if status != "active":
             marks += f'<meta name="pypi:project-status-reason" content="{escape(reason)}">\n'
-    body = "".join([_anchor(row, links) for row in rows]) if status != _QUARANTINED else ""
-    return (
+    offered = rows if status != _QUARANTINED else ()
+    shown = [_file(row, links) for row in offered]
+    versions = ",".join([f'"{version}"' for version in dict.fromkeys([row.version for row in offered])])
+    html = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="pypi:repository-version" content="{_API}">\n{marks}<title>Links for {name}</title>\n'
-        f"</head>\n<body>\n<h1>Links for {name}</h1>\n{body}</body>\n</html>\n"
+        f"</head>\n<body>\n<h1>Links for {name}</h1>\n{''.join([anchor for anchor, _ in shown])}</body>\n</html>\n"
     )
-
-
-def project_json(project: Project, links: Links) -> str:
-    """Make the JSON page of a project, whose wheels are sorted."""
-    name, rows, status, reason = project
-    why = f',"reason":{_encode(reason)}' if reason else ""
-    offered = rows if status != _QUARANTINED else ()
-    versions = ",".join(f'"{version}"' for version in dict.fromkeys(row.version for row in offered))
-    files = ",\n".join([_file(row, links) for row in offered])
-    return (
+    files = ",\n".join([file for _, file in shown])
+    return html, (
         f'{{"meta":{{"api-version":"{_API}"}},"name":"{name}","project-status":{{"status":"{status}"{why}}},'
         f'"versions":[{versions}],"files":[\n{files}\n]}}\n'
     )
@@ -110,25 +106,25 @@ def root_json(projects: Iterable[str]) -> Iterable[str]:
     yield "\n]}\n"
 
 
-def _anchor(row: Row, links: Links) -> str:
-    python = f' data-requires-python="{_escape(row.requires_python)}"' if row.requires_python else ""
-    metadata = f' data-core-metadata="sha256={row.metadata_sha256}"' if links.has_metadata else ""
-    yanked = f' data-yanked="{escape(row.yanked)}"' if row.yanked is not None else ""
-    whole = links.provenance(row)
-    provenance = f' data-provenance="{whole}"' if whole else ""
-    marks = f"{python}{metadata}{provenance}{yanked}"
-    return f'<a href="{links.from_page(row)}#sha256={row.sha256}"{marks}>{row.file}</a><br>\n'
-
-
-def _file(row: Row, links: Links) -> str:
-    python = f'"requires-python":{_encode(row.requires_python)},' if row.requires_python else ""
-    metadata = f'"core-metadata":{{"sha256":"{row.metadata_sha256}"}},' if links.has_metadata else ""
-    yanked = "false" if row.yanked is None else _encode(row.yanked) if row.yanked else "true"
-    whole = links.provenance(row)
-    provenance = f'"provenance":{_encode(whole)},' if whole else ""
-    return (
-        f'{{"filename":"{row.file}","url":{_encode(links.from_page(row))},"hashes":{{"sha256":"{row.sha256}"}},'
-        f'{python}{metadata}{provenance}"size":{row.size},"upload-time":"{row.uploaded}","yanked":{yanked}}}'
+def _file(row: Row, links: Links) -> tuple[str, str]:
+    """Make the anchor and the JSON of a wheel."""
+    url = links.from_page(row)
+    marks = more = ""
+    if row.requires_python:
+        marks, more = _python(row.requires_python)
+    if links.has_metadata:
+        marks += f' data-core-metadata="sha256={row.metadata_sha256}"'
+        more += f'"core-metadata":{{"sha256":"{row.metadata_sha256}"}},'
+    if row.provenance_sha256 is not None and (whole := links.provenance(row)):
+        marks += f' data-provenance="{whole}"'
+        more += f'"provenance":{_encode(whole)},'
+    yanked = "false"
+    if row.yanked is not None:
+        marks += f' data-yanked="{escape(row.yanked)}"'
+        yanked = _encode(row.yanked) if row.yanked else "true"
+    return f'<a href="{url}#sha256={row.sha256}"{marks}>{row.file}</a><br>\n', (
+        f'{{"filename":"{row.file}","url":{_encode(url)},"hashes":{{"sha256":"{row.sha256}"}},{more}'
+        f'"size":{row.size},"upload-time":"{row.uploaded}","yanked":{yanked}}}'
     )
 
 
@@ -138,8 +134,8 @@ def _quote(file: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _escape(text: str) -> str:
-    return escape(text)
+def _python(requires: str) -> tuple[str, str]:
+    return f' data-requires-python="{escape(requires)}"', f'"requires-python":{_encode(requires)},'
 
 
 @lru_cache(maxsize=8192)

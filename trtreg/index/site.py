@@ -12,7 +12,6 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 
     OnProgress = Callable[[str, int, int], None]
 
-__all__ = ["STATUSES", "Publisher", "Report"]
+__all__ = ["LISTED", "STATUSES", "Publisher", "Report"]
+
+LISTED: Final = 10_000
 
 STATUSES: Final = ("active", "archived", "quarantined", "deprecated")
 _CLOSED: Final = ("archived", "quarantined")
@@ -43,10 +44,12 @@ _ADD_AT_ONCE: Final = 500
 class Report:
     """What a command did: files that were added and removed, projects that changed, files of the site rewritten.
 
-    `attested` are the files of which attestations are offered now, and were not before.
+    `added` has the first `LISTED` names: the list of a million would take more memory than all the rest. `attested` are
+    the files of which attestations are offered now, and were not before.
     """
 
     added: list[str] = field(default_factory=list)
+    added_count: int = 0
     removed: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     attested: list[str] = field(default_factory=list)
@@ -98,7 +101,7 @@ class Publisher:
             report.unchanged = scan.total - len(scan.refused) - count
             ledger.begin()
             if self._set_url(ledger, packages_url) or anew:
-                ledger.owe_all()
+                rendering.forget(ledger)
             self._keep_config(ledger)
             if count:
                 self._take(ledger, intake.judged(scan.groups(ledger), count, size, processes), count, report)
@@ -106,7 +109,7 @@ class Publisher:
             report.refused += scan.refused
             ledger.commit()
             (self._state / _PLACING).unlink(missing_ok=True)
-            self._render(ledger, report)
+            self._render(ledger, report, processes)
         report.refused.sort()
         return report
 
@@ -198,8 +201,9 @@ class Publisher:
             report.recovered = True
             self._render(ledger, Report())
 
-    def _render(self, ledger: Ledger, report: Report) -> None:
-        report.projects, report.written = rendering.bring_up_to_date(self._site, ledger, self._progress)
+    def _render(self, ledger: Ledger, report: Report, processes: int = 1) -> None:
+        done = rendering.bring_up_to_date(self._site, ledger, self._progress, processes)
+        report.projects, report.written = done
 
     def _keep_config(self, ledger: Ledger) -> None:
         if self._config and (kept := page_config.to_json(self._config)) != ledger.setting("page"):
@@ -256,7 +260,7 @@ class Publisher:
                 self._progress("reading wheels", done, count)
         ledger.add(rows)
         ledger.know(known)
-        report.added = ledger.added()  # only now, when no other process takes memory beside this list
+        report.added, report.added_count = ledger.added(LISTED)
         self._progress("reading wheels", count, count)
 
     def _attest(self, ledger: Ledger, paths: Sequence[str], report: Report) -> None:
@@ -276,7 +280,7 @@ class Publisher:
             if made:
                 (self._state / _PLACING).touch()
                 tree.place_provenance(os.fspath(self._site), name.project, name.file, made)
-                ledger.attest(name.project, name.file, sha256(made).hexdigest())
+                ledger.attest(name.project, name.file, _sha256(made))
                 report.attested.append(name.file)
 
     @staticmethod
@@ -294,14 +298,20 @@ def _row(facts: Facts, provenance: bytes | None) -> tuple[str | int | None, ...]
         version=facts.name.version,
         size=facts.size,
         sha256=facts.sha256,
-        metadata_sha256=sha256(facts.metadata).hexdigest(),
+        metadata_sha256=_sha256(facts.metadata),
         requires_python=facts.requires_python,
         uploaded=uploaded,
         yanked=None,
         entry=facts.entry,
-        provenance_sha256=None if provenance is None else sha256(provenance).hexdigest(),
+        provenance_sha256=None if provenance is None else _sha256(provenance),
     )
     return (*row, facts.name.identity)
+
+
+def _sha256(data: bytes) -> str:
+    from hashlib import sha256  # where nothing is new, its import is time for nothing
+
+    return sha256(data).hexdigest()
 
 
 def _project(ledger: Ledger, name: str) -> str:
@@ -309,9 +319,9 @@ def _project(ledger: Ledger, name: str) -> str:
 
     project = re.sub(r"[-_.]+", "-", name).lower()
     if not ledger.wheels(project) and ledger.status(project) == ("active", ""):
-        import difflib
+        from trtreg._nearest import nearest
 
-        near = difflib.get_close_matches(project, ledger.projects(), n=3)
+        near = nearest(project, ledger.projects())
         raise NotPublishedError(
             f"The index has no project called '{name}'", found=f"near it: {', '.join(near)}" if near else None
         )

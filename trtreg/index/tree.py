@@ -6,12 +6,10 @@ Everything is written beside the site's files, in `.trtreg/stage/`, made durable
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from contextlib import contextmanager, suppress
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trtreg.errors import IndexBusyError, IndexPublishError
@@ -19,6 +17,8 @@ from trtreg.index.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
 
     from trtreg.index.ledger import Row
     from trtreg.index.wheels import Facts
@@ -30,12 +30,10 @@ __all__ = [
     "locked",
     "place",
     "place_provenance",
+    "remove",
     "remove_folder",
-    "replace",
-    "same_bytes",
     "sweep",
     "unplace",
-    "write",
 ]
 
 STATE: Final = ".trtreg"
@@ -73,41 +71,99 @@ class Stage:
 
     def __init__(self, site: Path) -> None:
         self._site = os.fspath(site)
-        self._folder = f"{self._site}/{STATE}/stage"
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os.mkdir(self._folder)
+        self._own: list[str] = []
+        self._folder = self.own_folder("stage")
         os.mkdir(f"{self._folder}/simple")
+        # By a descriptor: with the folder's whole path the creation of each page would take longer.
+        self._simple = os.open(f"{self._folder}/simple", os.O_RDONLY | os.O_CLOEXEC)
         self._first = not os.path.isdir(f"{self._site}/simple")
         self._some: list[str] = []
         self.count = 0
 
-    def add_page(self, folder: str, files: dict[str, bytes]) -> None:
-        """Stage the small files of a folder, but those of which the site has the very bytes."""
+    def __enter__(self) -> Stage:  # noqa: PYI034 - typing has Self since Python 3.11
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._simple)
+        for folder in self._own:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def own_folder(self, name: str) -> str:
+        """Make an empty folder that is there as long as the stage."""
+        folder = f"{self._site}/{STATE}/{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder)
+        self._own.append(folder)
+        return folder
+
+    def add_page(self, project: str, files: dict[str, bytes]) -> None:
+        """Stage the small files of a project, but those of which the site has the very bytes."""
         if not self._first:
-            files = {name: data for name, data in files.items() if not _has(f"{self._site}/{folder}/{name}", data)}
+            old = f"{self._site}/simple/{project}"
+            files = {name: data for name, data in files.items() if not _has(f"{old}/{name}", data)}
         if not files:
             return
-        os.mkdir(f"{self._folder}/{folder}")
+        os.mkdir(project, dir_fd=self._simple)
         for name, data in files.items():
             # Thousands of these: a file object each would take twice as long.
-            descriptor = os.open(f"{self._folder}/{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            path = f"{project}/{name}"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self._simple)
             try:
                 _write_all(descriptor, data)
             finally:
                 os.close(descriptor)
-            self._count(f"{folder}/{name}")
+            self._count(f"simple/{path}")
 
     def add(self, target: str, pieces: Iterable[str]) -> None:
-        """Stage a large file piece by piece, unless the site has the very bytes."""
+        """Stage a file piece by piece, unless the site has the very bytes."""
+        stream = iter(pieces)
+        with open(self.path(target), "xb") as file:
+            while some := "".join(islice(stream, 100)).encode("utf-8"):
+                file.write(some)
+        self.settle(target)
+
+    def path(self, target: str) -> str:
+        """Where a file of the site is staged; its folder is there."""
+        folder = f"{self._folder}/{os.path.dirname(target)}"
+        if not os.path.isdir(folder):
+            os.makedirs(folder)
+        return f"{self._folder}/{target}"
+
+    def settle(self, target: str) -> None:
+        """Count a file as staged, where it is one; but what the site has already, with the very bytes, is not."""
         path = f"{self._folder}/{target}"
-        write(Path(path), pieces)
-        if same_bytes(path, f"{self._site}/{target}"):
+        if not os.path.exists(path):
+            return
+        if _same_bytes(path, f"{self._site}/{target}"):
             os.unlink(path)
         else:
             self._count(target)
 
+    def drop(self, target: str) -> None:
+        """Take a file off the stage."""
+        os.unlink(f"{self._folder}/{target}")
+
+    def open_newest(self, target: str) -> BinaryIO:
+        """Open a file for reading: the staged one, else the site's."""
+        return self.open_old(target, self._folder) or open(f"{self._site}/{target}", "rb")
+
+    def open_old(self, target: str, root: str = "") -> BinaryIO | None:
+        """Open a file of the site for reading, if it is there."""
+        try:
+            return open(f"{root or self._site}/{target}", "rb")
+        except FileNotFoundError:
+            return None
+
+    def others(self, folder: str, names: set[str]) -> list[str]:
+        """Give the files in a folder of the site that have other names than these."""
+        try:
+            found = os.listdir(f"{self._site}/{folder}")
+        except FileNotFoundError:
+            return []
+        return [f"{folder}/{name}" for name in sorted(set(found) - names)]
+
     def publish(self) -> None:
-        """Make everything durable, then rename it into place: a new folder as a whole, and files after folders."""
+        """Make everything durable, then rename it into place: pages first, and files after folders."""
         few = self.count <= _FEW
         if few:
             for target in self._some:
@@ -128,9 +184,9 @@ class Stage:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    done = os.write(descriptor, data)
+    while done < len(data):
+        done += os.write(descriptor, data[done:])
 
 
 def _has(path: str, data: bytes) -> bool:
@@ -143,34 +199,16 @@ def _has(path: str, data: bytes) -> bool:
 
 def _merge(source: str, target: str) -> None:
     with os.scandir(source) as entries:
-        found = sorted(entries, key=lambda entry: (not entry.is_dir(follow_symlinks=False), entry.name))
-    for entry in found:
-        path = f"{target}/{entry.name}"
+        found = [(entry.is_dir(follow_symlinks=False), entry.name) for entry in entries]
+    # What lists wheels for programs and people comes after the pages that lead to them, and `index.html` last of all.
+    for is_folder, name in sorted(found, key=lambda one: (not one[0], one[1] != "simple", one[1])):
         try:
-            os.replace(entry.path, path)
-        except OSError as error:
-            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or not entry.is_dir(follow_symlinks=False):
+            os.replace(f"{source}/{name}", f"{target}/{name}")
+        except OSError as error:  # noqa: PERF203
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or not is_folder:
                 raise
-            _merge(entry.path, path)
+            _merge(f"{source}/{name}", f"{target}/{name}")
     os.rmdir(source)
-
-
-def write(path: Path, pieces: Iterable[str]) -> None:
-    """Write a new file piece by piece."""
-    stream = iter(pieces)
-    with path.open("xb") as file:
-        while some := "".join(islice(stream, 100)).encode("utf-8"):
-            file.write(some)
-
-
-def replace(new: Path, target: Path) -> None:
-    """Put a finished file in the place of another, durably."""
-    if same_bytes(os.fspath(new), os.fspath(target)):
-        new.unlink()
-        return
-    _sync_file(os.fspath(new))
-    new.replace(target)
-    _sync_file(os.fspath(target.parent))
 
 
 def place(site: str, path: str, facts: Facts, provenance: bytes | None = None) -> None:
@@ -228,6 +266,8 @@ def _link_anew(path: str, target: str) -> None:
 
 
 def _copy(path: str, target: str, facts: Facts) -> None:
+    import hashlib
+
     digest = hashlib.sha256()
     with open(path, "rb") as source, open(target, "wb") as copy:
         while chunk := source.read(_CHUNK):
@@ -248,6 +288,13 @@ def unplace(site: str, project: str, file: str) -> None:
             os.unlink(f"{folder}/{name}")
     with suppress(OSError):
         os.rmdir(folder)
+
+
+def remove(site: str, target: str) -> None:
+    """Delete a file of the site, if it is there, and its folder with the last one."""
+    with suppress(OSError):
+        os.unlink(f"{site}/{target}")
+        os.rmdir(os.path.dirname(f"{site}/{target}"))
 
 
 def remove_folder(path: str) -> None:
@@ -274,7 +321,7 @@ def sweep(site: str, wanted: Iterable[tuple[str, Iterable[str]]]) -> None:
             shutil.rmtree(f"{site}/files/{project}", ignore_errors=True)
 
 
-def same_bytes(one: str, other: str) -> bool:
+def _same_bytes(one: str, other: str) -> bool:
     """Whether two files hold the same; False where the other is missing."""
     try:
         with open(one, "rb") as a, open(other, "rb") as b:

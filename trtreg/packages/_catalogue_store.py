@@ -1,4 +1,8 @@
-"""A catalogue as an SQLite file: built once from catalogue.json, line by line, then only read."""
+"""A catalogue as an SQLite file: built once from catalogue.json, line by line, then only read.
+
+That of a large index lists its projects and the hashes of its shards, each of which is a catalogue with the releases of
+some projects: a store of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from weakref import finalize
 
 from trtreg.errors import CatalogueError
+from trtreg.packages._catalogue_listed import Listed, shards_of
 from trtreg.packages.release import OWN, Release
 
 if TYPE_CHECKING:
@@ -19,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Store", "build"]
 
-FORMAT: Final = 2  # of the SQLite file: part of its name, so that versions of trtreg do not quarrel about it
-_SCHEMA: Final = 1  # of catalogue.json
+FORMAT: Final = 3  # of the SQLite file: part of its name, so that versions of trtreg do not quarrel about it
+_RELEASES: Final = 1  # the schema of a catalogue.json that has the releases,
+_SHARDS: Final = 2  # and of one that has the projects, and names shards
 _LONGEST_LINE: Final = 1 << 20
 _LARGEST_DOCUMENT: Final = 1 << 24
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
@@ -28,7 +34,8 @@ _TABLES: Final = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE project (id INTEGER PRIMARY KEY, name TEXT UNIQUE, summary TEXT, version TEXT, ops TEXT);
+CREATE TABLE project (id INTEGER PRIMARY KEY, name TEXT UNIQUE, summary TEXT, version TEXT, ops TEXT, shard TEXT);
+CREATE TABLE shard (name TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID;
 CREATE TABLE facts (id INTEGER PRIMARY KEY, text TEXT);
 CREATE TABLE release (project INTEGER, position INTEGER, facts INTEGER, own TEXT, PRIMARY KEY (project, position))
     WITHOUT ROWID;
@@ -44,8 +51,14 @@ def build(source: BinaryIO, path: Path, *, base_url: str, meta: Mapping[str, str
     with _explained(), closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(_TABLES)
         builder = _Builder(connection, base_url)
-        for number, item in enumerate(_releases(source)):
-            builder.add(item, f"releases[{number}]")
+        shards, items = _read(source)
+        if shards is None:
+            for number, item in enumerate(items):
+                builder.add(item, f"releases[{number}]")
+        else:
+            builder.add_shards(shards)
+            for number, item in enumerate(items):
+                builder.add_listed(Listed.parse(item, f"projects[{number}]"))
         builder.finish({**meta, "base_url": base_url})
 
 
@@ -69,8 +82,16 @@ class Store:
         """Whether the catalogue lists the project, by its normalised name."""
         return bool(self._rows("SELECT 1 FROM project WHERE name = ?", project))
 
+    def shard(self, project: str) -> tuple[str, str] | None:
+        """Name and SHA-256 of the shard that has the project's releases; None where this store has them."""
+        rows = self._rows(
+            "SELECT shard.name, sha256 FROM project JOIN shard ON shard.name = project.shard WHERE project.name = ?",
+            project,
+        )
+        return rows[0] if rows else None
+
     def releases(self, project: str, index: str) -> list[Release]:
-        """All releases of the project."""
+        """All releases of the project that this store has."""
         rows = self._rows(
             "SELECT facts.text, own FROM project JOIN release ON release.project = project.id"
             " JOIN facts ON facts.id = release.facts WHERE project.name = ? ORDER BY position",
@@ -158,6 +179,17 @@ class _Builder:
         self._connection.executemany("INSERT OR IGNORE INTO op VALUES (?, ?, ?, ?)", rows)
         return self._facts_count
 
+    def add_shards(self, shards: Mapping[str, str]) -> None:
+        self._connection.executemany("INSERT INTO shard VALUES (?, ?)", shards.items())
+
+    def add_listed(self, listed: Listed) -> None:
+        self._start_project(listed.project, "projects")
+        rows = [(*key, self._projects) for key in (*listed.ops, *listed.older_ops)]
+        self._connection.executemany("INSERT OR IGNORE INTO op VALUES (?, ?, ?, ?)", rows)
+        ops = list(dict.fromkeys(name for name, _, _ in listed.ops))
+        self._describe(listed.summary, listed.version, ops, listed.shard)
+        self._count += listed.files
+
     def finish(self, meta: Mapping[str, str | None]) -> None:
         self._finish_project()
         facts = {**meta, "releases": self._count, "projects": self._projects, "built": time.time()}
@@ -180,10 +212,12 @@ class _Builder:
         newest = self._newest
         if newest is None:
             return
-        ops = list(dict.fromkeys(creator.name for creator in newest.ops))
-        row = (newest.summary, newest.version, json.dumps(ops), self._projects)
-        self._connection.execute("UPDATE project SET summary = ?, version = ?, ops = ? WHERE id = ?", row)
-        words = (_searchable(self._name), " ".join(map(_searchable, ops)), newest.summary)
+        self._describe(newest.summary, newest.version, list(dict.fromkeys(creator.name for creator in newest.ops)))
+
+    def _describe(self, summary: str, version: str, ops: Sequence[str], shard: str | None = None) -> None:
+        row = (summary, version, json.dumps(ops), shard, self._projects)
+        self._connection.execute("UPDATE project SET summary = ?, version = ?, ops = ?, shard = ? WHERE id = ?", row)
+        words = (_searchable(self._name), " ".join(map(_searchable, ops)), summary)
         self._connection.execute("INSERT INTO words (rowid, name, ops, summary) VALUES (?, ?, ?, ?)",
                                  (self._projects, *words))  # fmt: skip
 
@@ -211,20 +245,22 @@ def _searchable(name: str) -> str:
     return " ".join(dict.fromkeys([name, *("".join(parts[i:]) for i in range(len(parts)))]))
 
 
-def _releases(source: BinaryIO) -> Iterator[object]:
-    """The items of a catalogue.json, one line at a time; a small one may have any form."""
+def _read(source: BinaryIO) -> tuple[dict[str, str] | None, Iterator[object]]:
+    """The shards of a catalogue.json, if any, and its items, one line at a time; a small one may have any form."""
     first = source.readline(_LONGEST_LINE)
     head: object = None
     if first.rstrip().endswith(b"["):
         with suppress(CatalogueError):
             head = _decoded(first.rstrip() + b"]}", "the first line")
-    if not (isinstance(head, dict) and head.get("releases") == []):
+    if not (isinstance(head, dict) and [] in (head.get("releases"), head.get("projects"))):
         rest = source.read(_LARGEST_DOCUMENT)
         whole = _decoded(first + rest, "it")
-        _check_schema(whole)
-        yield from _items(whole)
-        return
-    _check_schema(head)
+        shards = _shards(whole)
+        return shards, iter(_items(whole, "releases" if shards is None else "projects"))
+    return _shards(head), _lines(source)
+
+
+def _lines(source: BinaryIO) -> Iterator[object]:
     expects = True
     for number in range(2, 1 << 40):
         line = source.readline(_LONGEST_LINE)
@@ -258,21 +294,23 @@ def _not_json(found: str) -> CatalogueError:
     return CatalogueError("the catalogue is not JSON", found=found, remedy=remedy)
 
 
-def _check_schema(document: object) -> None:
+def _shards(document: object) -> dict[str, str] | None:
+    """The SHA-256 of each shard by its name; None where the catalogue has all releases."""
     if not isinstance(document, dict) or "schema" not in document:
         raise CatalogueError("the catalogue has no key 'schema'", remedy="check the URL of the index")
-    if document["schema"] != _SCHEMA or isinstance(document["schema"], bool):
-        raise CatalogueError(
-            "Unexpected value in 'schema'", found=repr(document["schema"]), expected=str(_SCHEMA),
-            remedy="upgrade trtreg",
-        )  # fmt: skip
+    schema = document["schema"]
+    if isinstance(schema, bool) or schema not in {_RELEASES, _SHARDS}:
+        expected = f"{_RELEASES} or {_SHARDS}"
+        raise CatalogueError("Unexpected value in 'schema'", found=repr(schema), expected=expected,
+                             remedy="upgrade trtreg")  # fmt: skip
+    return None if schema == _RELEASES else shards_of(document)
 
 
-def _items(document: Any) -> list[object]:
-    releases = document.get("releases")
-    if not isinstance(releases, list):
-        raise CatalogueError("Unexpected value in 'releases'", expected="an array")
-    return releases
+def _items(document: Any, key: str) -> list[object]:
+    items = document.get(key)
+    if not isinstance(items, list):
+        raise CatalogueError(f"Unexpected value in '{key}'", expected="an array")
+    return items
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trtreg.errors import IndexSettingError, TrtregError
+from trtreg.errors import IndexSettingError, NotCachedError, TrtregError
 from trtreg.packages import _catalogue_cache as cache
 from trtreg.packages import settings as settings_
 from trtreg.packages.release import Release, normalised
@@ -81,21 +81,23 @@ def open_all(
 def cached(settings: Settings | None = None, *, folder: Path | None = None) -> Catalogues | None:
     """Open what is in the cache, for advice beside a main task: asks no index, and raises nothing.
 
-    It ends before the first index that is not cached, which might own any name. None where there is nothing.
+    It ends before the first index that is not cached, which might own any name, and has no releases of a project whose
+    part of a large catalogue is not. None where there is nothing.
     """
     folder = settings_.cache_folder() / "catalogues" if folder is None else folder
     opened: list[tuple[Index, cache.Cached]] = []
     with suppress(TrtregError):
         indexes = (settings_.read() if settings is None else settings).indexes
         opened.extend((index, cache.obtain(index, folder, offline=True)) for index in indexes)
-    return Catalogues(opened) if opened else None
+    return Catalogues(opened, is_advice=True) if opened else None
 
 
 class Catalogues:
     """The open catalogues in the order of their indexes; a context manager that closes them."""
 
-    def __init__(self, opened: Sequence[tuple[Index, cache.Cached]]) -> None:
+    def __init__(self, opened: Sequence[tuple[Index, cache.Cached]], *, is_advice: bool = False) -> None:
         self._opened = tuple(opened)
+        self._is_advice = is_advice
 
     def __enter__(self) -> Catalogues:  # noqa: PYI034 - Self is of Python 3.11
         return self
@@ -108,7 +110,7 @@ class Catalogues:
     def close(self) -> None:
         """Close the files."""
         for _, cached in self._opened:
-            cached.store.close()
+            cached.close()
 
     @property
     def indexes(self) -> tuple[Index, ...]:
@@ -137,8 +139,13 @@ class Catalogues:
     def releases(self, project: str) -> tuple[Release, ...]:
         """The project's releases in its owner, the newest version first; also yanked and quarantined ones."""
         name = normalised(project)
-        for index, cached in self._opened:
-            found = cached.store.releases(name, index.name)
+        for _, cached in self._opened:
+            try:
+                found = cached.releases(name) if cached.store.has(name) else []
+            except NotCachedError:
+                if not self._is_advice:
+                    raise
+                return ()  # another index's releases of the name would be somebody else's
             if found:
                 return tuple(sorted(found, key=lambda release: release.order, reverse=True))
         return ()
@@ -178,17 +185,16 @@ class Catalogues:
 
     def projects_named_like(self, name: str) -> tuple[str, ...]:
         """Names of projects that look like the one given, the nearest first."""
-        from difflib import get_close_matches
+        from trtreg._nearest import nearest
 
         known = {other for _, cached in self._opened for other in cached.store.project_names()}
-        return tuple(get_close_matches(normalised(name), sorted(known), n=3, cutoff=0.6))
+        return nearest(normalised(name), known)
 
     def ops_named_like(self, name: str) -> tuple[str, ...]:
         """Names of ops that look like the one given, the nearest first."""
-        from difflib import get_close_matches
+        from trtreg._nearest import nearest_ops
 
-        folded = {op.lower(): op for op in sorted(self.op_names(), reverse=True)}
-        return tuple(folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.75))
+        return nearest_ops(name, self.op_names())
 
     def op_names(self) -> frozenset[str]:
         """Every op name in the catalogues."""

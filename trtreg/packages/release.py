@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-__all__ = ["OWN", "Release", "normalised"]
+__all__ = ["NAME", "OWN", "PRINTABLE", "Release", "normalised", "shown_summary"]
 
 OWN: Final = ("version", "file", "url", "sha256", "size", "uploaded", "yanked", "provenance")
 """Keys in which the wheels of a project differ; the others are mostly the same for all of them."""
 
 _FLAVOURS: Final = ("full", "lean", "rtx")
-_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 _WHEEL: Final = r"[A-Za-z0-9_.+!-]{1,250}\.whl"
 # What is shown on terminals: no control characters, none that turns the direction of writing, no half of a pair.
 _CONTROLS: Final = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_PRINTABLE: Final = rf"[^{_CONTROLS}]{{1,200}}"
+PRINTABLE: Final = rf"[^{_CONTROLS}]{{1,200}}"
 _UNPRINTABLE: Final = re.compile(rf"[{_CONTROLS}]+")
 _LARGEST: Final = 1 << 50
 # A relative path as nearly all are: to join it takes no care.
@@ -126,9 +126,14 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def shown_summary(text: str | None) -> str:
+    """A summary, or no text, as it may be shown on a terminal."""
+    return _UNPRINTABLE.sub(" ", text or "").strip()[:500]
+
+
 def _own(table: Table, base_url: str) -> dict[str, Any]:
     """The values of OWN."""
-    version = table.string("version", _PRINTABLE)
+    version = table.string("version", PRINTABLE)
     try:
         _version(version)
     except ValueError:
@@ -156,10 +161,10 @@ def _has(table: Table, key: str) -> bool:
 def _parse(table: Table, own: dict[str, Any], index: str) -> Release:
     return Release(
         **own,
-        project=normalised(table.string("project", _NAME)),
+        project=normalised(table.string("project", NAME)),
         machine=table.string("machine", r"[a-z0-9_]+"),
-        summary=_UNPRINTABLE.sub(" ", table.optional_string("summary") or "").strip()[:500],
-        requires_python=table.optional_string("requires_python", _PRINTABLE),
+        summary=shown_summary(table.optional_string("summary")),
+        requires_python=table.optional_string("requires_python", PRINTABLE),
         requires=table.strings("requires", rf"[^{_CONTROLS}]{{1,2000}}") if "requires" in table.keys() else (),  # noqa: SIM118
         status=table.string("status", r"[a-z]+", default="active"),
         tensorrt=_specifiers(table.table("tensorrt")),
@@ -205,7 +210,7 @@ def _specifiers(table: Table) -> dict[str, str]:
     """The flavours that this trtreg knows; a newer index may list others."""
     specifiers = {}
     for flavour in _FLAVOURS:
-        specifier = table.optional_string(flavour, rf"({_PRINTABLE})?")
+        specifier = table.optional_string(flavour, rf"({PRINTABLE})?")
         if specifier is not None:
             if not _is_specifier(specifier):
                 expected = "a version specifier such as '>=10.0'"
@@ -217,9 +222,9 @@ def _specifiers(table: Table) -> dict[str, str]:
 def _ops(table: Table) -> tuple[Creator, ...]:
     ops = tuple(
         Creator(
-            name=op.string("name", _PRINTABLE),
-            version=op.string("version", _PRINTABLE),
-            namespace=op.string("namespace", rf"({_PRINTABLE})?", default=""),
+            name=op.string("name", PRINTABLE),
+            version=op.string("version", PRINTABLE),
+            namespace=op.string("namespace", rf"({PRINTABLE})?", default=""),
             fields=tuple(_fields(op)),
             inputs=op.optional_range("inputs"),
             outputs=op.optional_range("outputs"),
@@ -252,7 +257,7 @@ def _field(item: list[object]) -> Field | None:
 
 
 def _is_printable(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and re.fullmatch(_PRINTABLE, value) is not None
+    return isinstance(value, str) and re.fullmatch(PRINTABLE, value) is not None
 
 
 @lru_cache(maxsize=4096)

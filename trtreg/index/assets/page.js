@@ -129,7 +129,7 @@
     return pending.get(shard);
   };
   let arrived = [];
-  window.trtregReleases = (lines) => { arrived = lines; };
+  window.trtregFiles = (lines) => { arrived = lines; };
 
   const site = () => {
     if (location.protocol === "http:" || location.protocol === "https:") return new URL(".", location.href.split("#")[0]).href;
@@ -307,7 +307,7 @@
     }
   });
 
-  window.trtregPlugins = (lines) => {
+  window.trtregList = (lines) => {
     plugins = lines.map((p) => ({ ...p, text: haystack(p) }));
     search.hidden = false;
     addEventListener("hashchange", go);
