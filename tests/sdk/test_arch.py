@@ -55,6 +55,11 @@ def test_default_targets() -> None:
     assert DEFAULT.nvcc_flags[-1] == "-gencode=arch=compute_120,code=compute_120"
 
 
+def test_sources_know_of_code_for_one_chip() -> None:
+    assert "-DTRTREG_SM_90A" in parse_targets(["8.0", "9.0a"], "a test").nvcc_flags
+    assert not any(flag.startswith("-D") for flag in parse_targets(["8.0", "9.0"], "a test").nvcc_flags)
+
+
 @pytest.mark.parametrize("words", [[], [""], ["86+CUBIN"], ["86+"], ["ninety"]])
 def test_bad_targets_name_their_place(words: list[str]) -> None:
     with pytest.raises(SettingError, match=r"^TRTREG_CUDA_ARCHS (has|is)"):
