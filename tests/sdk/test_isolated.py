@@ -30,6 +30,7 @@ def find_links(tmp_path_factory: pytest.TempPathFactory) -> str:
     source = tmp_path_factory.mktemp("source") / "trtreg"
     # A copy: setuptools would leave its build folder in the tree.
     shutil.copytree(ROOT / "trtreg", source / "trtreg", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "bin", source / "bin")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip(["wheel", "--no-deps", "--wheel-dir", folder, source])
