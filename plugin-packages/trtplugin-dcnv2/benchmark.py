@@ -12,13 +12,14 @@ _CHANNELS, _SIDE, _TAPS = 256, 64, 9
 
 
 def cases(torch: Any) -> Iterator[dict[str, Any]]:
-    """Give a layer of a detector's head, at two batches, in float32, float16 and bfloat16."""
+    """Give a layer of a detector's head, at two batches, in all types, and with its channels last."""
 
-    def inputs(batch: int, dtype: Any) -> list[Any]:
+    def inputs(batch: int, dtype: Any, last: bool) -> list[Any]:
         shapes = [(batch, _CHANNELS), (batch, 2 * _TAPS), (batch, _TAPS)]
         x, offset, mask = (torch.randn(*shape, _SIDE, _SIDE, device="cuda") for shape in shapes)
         weight = torch.randn(_CHANNELS, _CHANNELS, 3, 3, device="cuda") / 48
         bias = torch.randn(_CHANNELS, device="cuda")
+        x = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
         return [each.to(dtype) for each in (x, offset, mask.sigmoid(), weight, bias)]
 
     def peer(x: Any, offset: Any, mask: Any, weight: Any, bias: Any) -> Any:
@@ -31,22 +32,26 @@ def cases(torch: Any) -> Iterator[dict[str, Any]]:
 
     for batch in (1, 8):
         area = batch * _SIDE * _SIDE
-        for dtype, tf32, name, other in (
-            (torch.float32, 0, "torchvision deform_conv2d", peer),
-            (torch.float32, 1, "torchvision deform_conv2d", peer),
-            (torch.float16, 0, "torchvision deform_conv2d", peer),
-            (torch.float16, 0, "F.conv2d", undeformed),
-            (torch.bfloat16, 0, "F.conv2d", undeformed),
+        torchvision, convolution = ("torchvision deform_conv2d", peer), ("F.conv2d", undeformed)
+        for dtype, tf32, last, other in (
+            (torch.float32, 0, False, torchvision),
+            (torch.float32, 1, False, torchvision),
+            (torch.float32, 1, True, None),
+            (torch.float16, 0, False, torchvision),
+            (torch.float16, 0, False, convolution),
+            (torch.float16, 0, True, convolution),
+            (torch.bfloat16, 0, False, convolution),
+            (torch.bfloat16, 0, True, convolution),
         ):
             yield {
-                "op": "MMCVModulatedDeformConv2d" + ", TF32" * tf32,
+                "op": "MMCVModulatedDeformConv2d" + ", TF32" * tf32 + ", channels last" * last,
                 "size": f"{batch}x{_CHANNELS}x{_SIDE}x{_SIDE}, 3x3",
                 "dtype": str(dtype).removeprefix("torch."),
                 "creator": "MMCVModulatedDeformConv2d",
                 "attributes": {"padding": [1, 1], "allow_tf32": tf32},
-                "inputs": partial(inputs, batch, dtype),
+                "inputs": partial(inputs, batch, dtype, last),
                 "outputs": lambda given: [torch.empty_like(given[0])],
-                "peer": (name, other),
+                "peer": other,
                 "bytes": (area * (2 * _CHANNELS + 3 * _TAPS) + _CHANNELS**2 * _TAPS) * dtype.itemsize,
                 "flops": 2 * area * _CHANNELS**2 * _TAPS,
             }

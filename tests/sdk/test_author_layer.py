@@ -262,3 +262,36 @@ def test_not_a_plugin_library(tmp_path: Path) -> None:
         Face(text)
     with pytest.raises(FaceError, match="has no trtreg face"):
         Face("libm.so.6")
+
+
+@pytest.fixture(scope="module")
+def with_tactics(compile_library: Callable[..., Path]) -> ctypes.CDLL:
+    flags = ("-Wl,-z,defs", "-Wall", "-Wextra", "-Werror", "-ldl", "-lrt", "-lpthread")
+    return ctypes.CDLL(str(compile_library("tactics.cpp", str(toolchain.find().nvcc.cudart), *flags)))
+
+
+def drive(library: ctypes.CDLL, kind: int, size: int, tactic: int) -> tuple[list[int], str, int]:
+    """What a builder is told, what it keeps the times by, and the tactic of a call."""
+    tactics, ran, text = (ctypes.c_int32 * 8)(), ctypes.c_int32(-1), ctypes.create_string_buffer(256)
+    count = library.drive(kind, ctypes.c_int64(size), tactic, tactics, text, ctypes.byref(ran))
+    assert count >= 0
+    return tactics[:count], text.value.decode(), ran.value
+
+
+def test_tactics_are_offered_and_used(with_tactics: ctypes.CDLL) -> None:
+    assert drive(with_tactics, 1, 7, 7) == ([2, 7], "::ByTactic 1, axis=[3]", 7)
+    assert drive(with_tactics, 1, 5, 0) == ([2, 5], "::ByTactic 1, axis=[3]", 0)
+
+
+def test_without_tactics_nothing_is_kept(with_tactics: ctypes.CDLL) -> None:
+    assert drive(with_tactics, 0, 7, 0) == ([], "", 0)
+
+
+def test_formats_belong_to_a_signature(face: Face) -> None:
+    plugin = face.create("ProbeShapes")
+    with pytest.raises(FaceError, match=r"no signature takes inputs of types \(float16:hwc8\)"):
+        plugin.infer([TensorSpec(type="float16", shape=(2, 3), format="hwc8")])
+    (output, *_), _ = plugin.infer([TensorSpec(type="int8", shape=(2, 3), format="chw32")])
+    assert (output.type, output.format) == ("float32", "linear")
+    with pytest.raises(FaceError, match=r"no signature takes inputs of types \(int8\)"):
+        plugin.infer([TensorSpec(type="int8", shape=(2, 3))])

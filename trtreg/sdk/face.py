@@ -17,7 +17,7 @@ from trtreg.errors import FaceError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DATA_TYPES", "Face", "Plugin", "TensorSpec", "describe"]
+__all__ = ["DATA_TYPES", "FORMATS", "Face", "Plugin", "TensorSpec", "describe"]
 
 _ABI = 1
 _MAX_DIMS = 8
@@ -25,6 +25,11 @@ _MAX_DIMS = 8
 #: TensorRT's DataType, by the names that trtplugin.json uses.
 DATA_TYPES = (
     "float32", "float16", "int8", "int32", "bool", "uint8", "fp8", "bfloat16", "int64", "int4", "fp4", "e8m0",
+)  # fmt: skip
+#: TensorRT's TensorFormat, likewise.
+FORMATS = (
+    "linear", "chw2", "hwc8", "chw4", "chw16", "chw32", "dhwc8", "cdhw32", "hwc", "dla_linear", "dla_hwc4", "hwc16",
+    "dhwc",
 )  # fmt: skip
 _FIELD_FLOAT32, _FIELD_CHAR, _FIELD_INT64 = 1, 6, 10
 
@@ -89,11 +94,12 @@ class _Table(ctypes.Structure):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpec:
-    """A tensor for a plugin: type (of DATA_TYPES), shape, and device address (0 where only shapes matter)."""
+    """A tensor for a plugin: type (of DATA_TYPES), shape, device address (0 where only shapes matter), format."""
 
     type: str
     shape: tuple[int, ...]
     data: int = 0
+    format: str = "linear"
 
 
 def _tensors(specs: Sequence[TensorSpec]) -> ctypes.Array[_Tensor]:
@@ -105,6 +111,7 @@ def _tensors(specs: Sequence[TensorSpec]) -> ctypes.Array[_Tensor]:
             )
         slot.data = spec.data or None
         slot.type = DATA_TYPES.index(spec.type)
+        slot.format = FORMATS.index(spec.format)
         slot.rank = len(spec.shape)
         slot.dims[: slot.rank] = spec.shape
     return array
@@ -141,7 +148,7 @@ class Plugin:
     def infer(
         self, inputs: Sequence[TensorSpec], shape_inputs: Sequence[Sequence[int]] = ()
     ) -> tuple[tuple[TensorSpec, ...], int]:
-        """Give the outputs (type, shape) and the bytes of device workspace for `inputs`.
+        """Give the outputs (type, shape, format) and the bytes of device workspace for `inputs`.
 
         Raises:
             FaceError: the inputs do not fit the plugin or one another.
@@ -156,7 +163,10 @@ class Plugin:
                 outputs, count, ctypes.byref(size),
             )
         )  # fmt: skip
-        specs = tuple(TensorSpec(type=DATA_TYPES[each.type], shape=tuple(each.dims[: each.rank])) for each in outputs)
+        specs = tuple(
+            TensorSpec(type=DATA_TYPES[each.type], shape=tuple(each.dims[: each.rank]), format=FORMATS[each.format])
+            for each in outputs
+        )
         return specs, size.value
 
     def enqueue(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from trtreg.errors import ShapeError
+from trtreg.sdk import torch_layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +25,13 @@ __all__ = ["Pack", "check", "like_result"]
 def like_result(
     x: torch.Tensor, weight: torch.Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
 ) -> torch.Tensor:
-    """Give a tensor without values, of the convolution's shape and type."""
+    """Give a tensor without values, of the convolution's shape, type and, on a GPU, format."""
     extents = (
         (x.shape[2 + i] + 2 * padding[i] - dilation[i] * (weight.shape[2 + i] - 1) - 1) // stride[i] + 1
         for i in range(2)
     )
-    return torch.empty((x.shape[0], weight.shape[0], *extents), dtype=x.dtype, device=x.device)
+    format = torch_layout.format_of(x) if x.is_cuda else None  # noqa: A001 - as TensorRT calls it
+    return torch_layout.empty((x.shape[0], weight.shape[0], *extents), x.dtype, x.device, format or "linear")
 
 
 def check(

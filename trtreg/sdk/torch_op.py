@@ -5,6 +5,7 @@ This module imports torch; a plugin package imports it only when its op is first
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib.util
@@ -16,18 +17,13 @@ import torch
 
 from trtreg import manifest
 from trtreg.errors import FaceError, HashMismatchError, ShapeError
-from trtreg.sdk.face import AttributeValue, Face, Plugin, TensorSpec
+from trtreg.sdk import torch_layout
+from trtreg.sdk.face import AttributeValue, Face, Plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["IntOrPair", "TorchOp", "pair"]
-
-_DTYPES = {
-    torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16", torch.int8: "int8",
-    torch.uint8: "uint8", torch.int32: "int32", torch.int64: "int64", torch.bool: "bool",
-}  # fmt: skip
-_TORCH_TYPES = {name: dtype for dtype, name in _DTYPES.items()}
 
 #: Kind of an attribute -> its type in an op schema, and its letter in the TorchScript exporter.
 _KINDS = {
@@ -138,26 +134,26 @@ class TorchOp:
 
     def _cuda(self, *arguments: Any) -> Tensors:
         inputs, attributes = self._split(arguments)
-        tensors = [tensor.detach().contiguous() for tensor in inputs]
-        device = tensors[0].device
-        for tensor in tensors:
-            if tensor.device != device or tensor.dtype not in _DTYPES:
+        device = inputs[0].device
+        known = torch_layout.DTYPES.values()
+        for tensor in inputs:
+            if tensor.device != device or tensor.dtype not in known:
                 raise FaceError(
                     f"{self._creator} cannot take a tensor of {tensor.dtype} on {tensor.device}",
-                    expected=f"one of {', '.join(_TORCH_TYPES)} on {device}",
+                    expected=f"one of {', '.join(torch_layout.DTYPES)} on {device}",
                 )
-        specs = [
-            TensorSpec(type=_DTYPES[tensor.dtype], shape=tuple(tensor.shape), data=tensor.data_ptr())
-            for tensor in tensors
-        ]
+        # Kept alive until the work is on the stream: an address alone would not.
+        tensors = _as_taken([tensor.detach() for tensor in inputs], _signatures(self._package, self._creator))
+        specs = [torch_layout.spec(tensor) for tensor in tensors]
         frozen = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in attributes.items())
         plugin = _plugin(self._package, self._creator, frozen)
         inferred, workspace_size = plugin.infer(specs)
-        results = [torch.empty(each.shape, dtype=_TORCH_TYPES[each.type], device=device) for each in inferred]
+        results = [
+            torch_layout.empty(each.shape, torch_layout.DTYPES[each.type], device, each.format) for each in inferred
+        ]
         workspace = torch.empty(workspace_size, dtype=torch.uint8, device=device)
         outputs = [
-            TensorSpec(type=each.type, shape=each.shape, data=result.data_ptr())
-            for each, result in zip(inferred, results, strict=True)
+            dataclasses.replace(each, data=result.data_ptr()) for each, result in zip(inferred, results, strict=True)
         ]
         with torch.cuda.device(device):
             stream = torch.cuda.current_stream(device).cuda_stream
@@ -195,3 +191,30 @@ class TorchOp:
 @functools.lru_cache(maxsize=256)
 def _plugin(package: str, creator: str, attributes: tuple[tuple[str, AttributeValue], ...]) -> Plugin:
     return _face(package).create(creator, dict(attributes))
+
+
+@functools.cache
+def _signatures(package: str, creator: str) -> tuple[tuple[str, ...], ...]:
+    """What a creator takes as inputs, in each combination; what stands last goes for all that follow."""
+    creators = _face(package).describe()["creators"]
+    return tuple(
+        tuple(signature["inputs"]) for each in creators if each["name"] == creator for signature in each["signatures"]
+    )
+
+
+def _as_taken(tensors: list[torch.Tensor], signatures: Sequence[Sequence[str]]) -> list[torch.Tensor]:
+    """Leave channels last where the plugin takes them so; copy whatever else is not in the linear order."""
+    found = [torch_layout.format_of(tensor) for tensor in tensors]
+    wanted = ["linear"] * len(tensors)
+    for signature in signatures:
+        formats = [each.partition(":")[2] or "linear" for each in signature]
+        formats += formats[-1:] * (len(tensors) - len(formats))
+        if any(each != "linear" for each in formats) and all(
+            each in ("linear", other) for each, other in zip(formats, found, strict=False)
+        ):
+            wanted = formats
+            break
+    return [
+        tensor if is_so == shall_be else tensor.contiguous()
+        for tensor, is_so, shall_be in zip(tensors, found, wanted, strict=False)
+    ]

@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from trtreg.errors import FaceError
-from trtreg.sdk.face import DATA_TYPES
-from trtreg.testing.compare import name_of
+from trtreg.sdk import torch_layout
+from trtreg.sdk.face import DATA_TYPES, FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,15 +46,10 @@ class Request:
             parts += [_bytes(name.encode()), _field(value)]
         parts.append(struct.pack("<iQQ", poison, self.misalign, len(self.inputs)))
         for tensor in self.inputs:
-            header = struct.pack(
-                f"<ii{tensor.dim()}q", DATA_TYPES.index(name_of(tensor.dtype)), tensor.dim(), *tensor.shape
-            )
-            parts += [header, _bytes(_raw(tensor))]
+            spec = torch_layout.spec(tensor if torch_layout.format_of(tensor) else tensor.contiguous())
+            parts += [_header(spec.type, spec.shape, spec.format), _bytes(_raw(tensor, spec.format))]
         parts.append(struct.pack("<Q", len(self.shape_inputs)))
-        parts += [
-            struct.pack(f"<ii{len(values)}q", DATA_TYPES.index("int64"), len(values), *values)
-            for values in self.shape_inputs
-        ]
+        parts += [_header("int64", values) for values in self.shape_inputs]
         return b"".join(parts)
 
 
@@ -62,9 +57,15 @@ def _bytes(data: bytes) -> bytes:
     return struct.pack("<Q", len(data)) + data
 
 
-def _raw(tensor: torch.Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    raw: bytes = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+def _header(type: str, dims: Sequence[int], format: str = "linear") -> bytes:  # noqa: A002 - as TensorRT calls them
+    return struct.pack(f"<iii{len(dims)}q", DATA_TYPES.index(type), FORMATS.index(format), len(dims), *dims)
+
+
+def _raw(tensor: torch.Tensor, format: str) -> bytes:  # noqa: A002
+    # What fills channels up may be anything, so it is NaN.
+    memory = torch.full((torch_layout.nbytes(tensor.shape, tensor.dtype, format),), 0xFF, dtype=torch.uint8)
+    torch_layout.view(memory, tensor.shape, tensor.dtype, format).copy_(tensor.detach())
+    raw: bytes = memory.numpy().tobytes()
     return raw
 
 
@@ -98,12 +99,12 @@ def read_answer(stream: IO[bytes]) -> tuple[torch.Tensor, ...] | None:
             raise AssertionError(words)
         outputs = []
         for _ in range(take("Q")[0]):
-            kind, rank = take("ii")
+            kind, form, rank = take("iii")
             shape = take(f"{rank}q")
             data = _exactly(stream, take("Q")[0])
             dtype = getattr(torch, DATA_TYPES[kind])
-            flat = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
-            outputs.append(flat.reshape(shape))
+            memory = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+            outputs.append(torch_layout.view(memory, shape, dtype, FORMATS[form]))
         return tuple(outputs)
     except EOFError:
         return None

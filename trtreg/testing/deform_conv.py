@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
+from trtreg.sdk import torch_layout
 from trtreg.testing import compare
 
 if TYPE_CHECKING:
@@ -251,6 +252,12 @@ def assert_close(case: Case, inputs: Mapping[str, Array], y: Array, expected: Ar
         raise AssertionError(f"{dtype}: {excess} more than the error that is allowed: {case}")
 
 
-def to_tensors(inputs: Mapping[str, Array], dtype: str, device: str = "cpu") -> dict[str, torch.Tensor]:
-    """Give the same inputs for PyTorch, rounded to `dtype`."""
-    return {name: torch.from_numpy(each).to(device, getattr(torch, dtype)) for name, each in inputs.items()}
+def to_tensors(
+    inputs: Mapping[str, Array], dtype: str, device: str = "cpu", *, channels_last: bool = False
+) -> dict[str, torch.Tensor]:
+    """Give the same inputs for PyTorch, rounded to `dtype`; with `channels_last`, x lies so."""
+    tensors = {name: torch.from_numpy(each).to(device, getattr(torch, dtype)) for name, each in inputs.items()}
+    if channels_last:
+        x = tensors["x"]
+        tensors["x"] = torch_layout.empty(x.shape, x.dtype, device, "hwc" if dtype == "float32" else "hwc8").copy_(x)
+    return tensors

@@ -10,8 +10,10 @@ import torch
 
 from trtreg import manifest
 from trtreg.errors import FaceError
-from trtreg.sdk.face import Face, TensorSpec
-from trtreg.testing.compare import assert_same, name_of
+from trtreg.sdk import torch_layout
+from trtreg.sdk.face import Face
+from trtreg.sdk.torch_layout import spec
+from trtreg.testing.compare import assert_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,11 +74,6 @@ def open_library(package: str) -> Face:
     return Face(library_of(package))
 
 
-def spec(tensor: torch.Tensor) -> TensorSpec:
-    """Describe a tensor to a plugin."""
-    return TensorSpec(type=name_of(tensor.dtype), shape=tuple(tensor.shape), data=tensor.data_ptr())
-
-
 def enqueue(
     plugin: Plugin,
     inputs: Sequence[torch.Tensor],
@@ -102,17 +99,15 @@ def enqueue(
 class _Guarded:
     """A tensor with guards around it, that begins `misalign` elements off an aligned address."""
 
-    def __init__(self, dtype: torch.dtype, shape: Sequence[int], misalign: int) -> None:
+    def __init__(self, dtype: torch.dtype, shape: Sequence[int], misalign: int, format: str = "linear") -> None:  # noqa: A002
         bytes_of_one = dtype.itemsize
-        size = bytes_of_one
-        for each in shape:
-            size *= each
+        size = torch_layout.nbytes(shape, dtype, format)
         first = _GUARD + misalign * bytes_of_one
         self._memory = torch.full((first + size + _GUARD,), _GUARD_VALUE, dtype=torch.uint8, device="cuda")
         self._parts = (slice(0, first), slice(first + size, None))
         self.bytes = self._memory[first : first + size]
         # A view of another type has to begin at a multiple of it, which it does: both summands are.
-        self.tensor = self.bytes.view(dtype).view(tuple(shape))
+        self.tensor = torch_layout.view(self.bytes, shape, dtype, format)
 
     def check(self, what: str) -> None:
         for part, where in zip(self._parts, ("before", "behind"), strict=True):
@@ -149,7 +144,8 @@ class DevicePlugin:
             AssertionError: memory changed that is not an output, or outputs do not repeat.
         """
         plugin = self.face.create(creator, attributes)
-        copies = [_Guarded(each.dtype, each.shape, misalign) for each in inputs]
+        formats = [torch_layout.format_of(each) or "linear" for each in inputs]
+        copies = [_Guarded(each.dtype, each.shape, misalign, form) for each, form in zip(inputs, formats, strict=True)]
         for copy, each in zip(copies, inputs, strict=True):
             copy.tensor.copy_(each)
         tensors = [copy.tensor for copy in copies]
@@ -172,7 +168,7 @@ class DevicePlugin:
         poison: int,
     ) -> tuple[torch.Tensor, ...]:
         inferred, size = plugin.infer([spec(each) for each in inputs], shape_inputs)
-        outputs = [_Guarded(getattr(torch, each.type), each.shape, misalign) for each in inferred]
+        outputs = [_Guarded(getattr(torch, each.type), each.shape, misalign, each.format) for each in inferred]
         workspace = _Guarded(torch.uint8, [size], 0)
         for memory in (*outputs, workspace):
             memory.bytes.fill_(poison)
@@ -201,7 +197,7 @@ class DevicePlugin:
         plugin = self.face.create(creator, attributes)
         tensors = [each.to("cuda", copy=True) for each in inputs]
         inferred, size = plugin.infer([spec(each) for each in tensors], shape_inputs)
-        outputs = [torch.empty(each.shape, dtype=getattr(torch, each.type), device="cuda") for each in inferred]
+        outputs = [torch_layout.empty(each.shape, getattr(torch, each.type), "cuda", each.format) for each in inferred]
         workspace = torch.empty(size, dtype=torch.uint8, device="cuda")
 
         def call() -> None:

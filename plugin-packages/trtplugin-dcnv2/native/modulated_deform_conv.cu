@@ -15,6 +15,9 @@ class MMCVModulatedDeformConv2d : public trtreg::deform_conv::Operator {
   size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
     return room(in, out, at(in.size()));
   }
+  trtreg::Tactics tactics(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
+    return among(in, out, at(in.size()));
+  }
   void enqueue(trtreg::Call const& call) const { run(call, at(call.inputs.size())); }
 
  private:
@@ -34,6 +37,9 @@ class DCNv2 : public trtreg::deform_conv::Operator {
   void shapes(trtreg::Shapes& s) const { infer(s, at(s.inputs.size(), s.inputs.back().size())); }
   size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
     return room(in, out, at(in.size(), static_cast<size_t>(in.back().rank())));
+  }
+  trtreg::Tactics tactics(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
+    return among(in, out, at(in.size(), static_cast<size_t>(in.back().rank())));
   }
   void enqueue(trtreg::Call const& call) const {
     run(call, at(call.inputs.size(), static_cast<size_t>(call.inputs.back().rank())));

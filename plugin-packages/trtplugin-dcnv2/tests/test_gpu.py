@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from dcnv2_cases import EDGES, Case, apart, random_case, together
+from torch._subclasses.fake_tensor import FakeTensorMode
 from trtplugin_dcnv2 import ModulatedDeformConv2dPack, modulated_deform_conv2d
 
 from trtreg.errors import FaceError
+from trtreg.sdk import torch_layout
 from trtreg.testing import compare, device, sanitizer
 from trtreg.testing.deform_conv import assert_close, to_tensors, tolerance
 from trtreg.testing.device import DevicePlugin
@@ -88,6 +90,23 @@ def test_every_element_is_written_and_no_other(plugin: DevicePlugin, seed: int, 
     check(case, inputs, y)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(40))
+def test_channels_last(plugin: DevicePlugin, seed: int, dtype: str) -> None:
+    random = np.random.default_rng([500, seed])
+    case = EDGES[seed] if seed < len(EDGES) else random_case(random, largest=24)
+    inputs = to_tensors(case.inputs(random), dtype, "cuda", channels_last=True)
+    (y,) = plugin.run("MMCVModulatedDeformConv2d", list(inputs.values()), case.of_node, misalign=seed % 3)
+    check(case, inputs, y)
+    found = modulated_deform_conv2d(**inputs, **case.attributes)
+    check(case, inputs, found)
+    with FakeTensorMode() as mode:
+        fake = {name: mode.from_tensor(each) for name, each in inputs.items()}
+        assert modulated_deform_conv2d(**fake, **case.attributes).stride() == found.stride()
+    if torch_layout.format_of(inputs["x"]) != "linear" and case.out_channels > 1 and found.numel() > found.shape[0]:
+        assert found.stride(1) == 1
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_masks_behind_the_offsets(plugin: DevicePlugin, seed: int) -> None:
     random = np.random.default_rng([300, seed])
@@ -154,6 +173,7 @@ def test_compute_sanitizer_finds_nothing(tool: str) -> None:
         random = np.random.default_rng([400, seed])
         case = EDGES[seed] if seed < len(EDGES) else random_case(random, largest=8)
         arrays = case.inputs(random)
-        inputs = to_tensors(together(arrays) if seed % 3 == 2 else arrays, DTYPES[seed % 3])
+        arrays = together(arrays) if seed % 3 == 2 else arrays
+        inputs = to_tensors(arrays, DTYPES[seed % 3], channels_last=seed % 2 == 1)
         requests.append(Request(creator="DCNv2", inputs=list(inputs.values()), attributes=case.of_node))
     sanitizer.run(device.library_of("trtplugin_dcnv2"), requests, tool=tool)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dcnv2_cases import EDGES, Case, apart, random_case, together
 
+from trtreg.sdk import torch_layout
 from trtreg.testing import compare
 from trtreg.testing.deform_conv import Array, assert_close, oracle, to_tensors
 from trtreg.testing.host import HostPlugin
@@ -37,6 +38,20 @@ def test_edges(plugin: HostPlugin, case: Case) -> None:
 def test_random_configurations(plugin: HostPlugin, seed: int) -> None:
     random = np.random.default_rng(seed)
     check(plugin, random_case(random, largest=8), random, compare.FLOATS[seed % 3])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_channels_last(plugin: HostPlugin, seed: int) -> None:
+    random = np.random.default_rng([2, seed])
+    case, dtype = random_case(random, largest=8), compare.FLOATS[seed % 3]
+    inputs = to_tensors(case.inputs(random), dtype, channels_last=True)
+    (y,) = plugin.run("DCNv2", list(inputs.values()), case.of_node, misalign=seed % 4)
+    arrays = {name: compare.wide(each) for name, each in inputs.items()}
+    assert_close(case, arrays, compare.wide(y), oracle(case, arrays), dtype)
+    if torch_layout.format_of(inputs["x"]) == "hwc8":
+        pitch = -(-case.out_channels // 8) * 8
+        pixels = y.as_strided((y.numel() // case.out_channels, pitch), (pitch, 1))
+        assert (pixels[:, case.out_channels :] == 0).all(), "what fills the channels up"
 
 
 def test_outside_pixels_are_never_read(plugin: HostPlugin) -> None:

@@ -24,6 +24,9 @@ class MMCVDeformConv2d : public trtreg::deform_conv::Operator {
   size_t workspace(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
     return room(in, out, kInputs);
   }
+  trtreg::Tactics tactics(trtreg::TensorSpecs const& in, trtreg::TensorSpecs const& out) const {
+    return among(in, out, kInputs);
+  }
   void enqueue(trtreg::Call const& call) const { run(call, kInputs); }
 
  private:

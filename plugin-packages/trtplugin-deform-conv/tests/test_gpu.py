@@ -45,6 +45,16 @@ def test_random_configurations(plugin: DevicePlugin, seed: int) -> None:
     check(case, inputs, y)
 
 
+@pytest.mark.parametrize("dtype", compare.FLOATS)
+@pytest.mark.parametrize("seed", range(40))
+def test_channels_last(plugin: DevicePlugin, seed: int, dtype: str) -> None:
+    random = np.random.default_rng([7, seed])
+    case = EDGES[seed] if seed < len(EDGES) else random_case(random, largest=24)
+    inputs = to_tensors(case.inputs(random), dtype, "cuda", channels_last=True)
+    (y,) = plugin.run("MMCVDeformConv2d", list(inputs.values()), case.of_node, misalign=seed % 3)
+    check(case, inputs, y)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_against_torchvision(seed: int) -> None:
     ops = pytest.importorskip("torchvision.ops", reason="torchvision is not installed")

@@ -48,6 +48,16 @@ def test_random_configurations(plugin: HostPlugin, seed: int) -> None:
     check(plugin, random_case(random, largest=8), random, compare.FLOATS[seed % 3])
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_channels_last(plugin: HostPlugin, seed: int) -> None:
+    random = np.random.default_rng([4, seed])
+    case, dtype = random_case(random, largest=8), compare.FLOATS[seed % 3]
+    inputs = to_tensors(case.inputs(random), dtype, channels_last=True)
+    (y,) = plugin.run("MMCVDeformConv2d", list(inputs.values()), case.of_node)
+    arrays = {name: compare.wide(each) for name, each in inputs.items()}
+    assert_close(case, arrays, compare.wide(y), oracle(case, arrays), dtype)
+
+
 @pytest.mark.parametrize(
     "attributes",
     [

@@ -111,15 +111,20 @@ size_t size_of(int32_t type) {
   if (type < 0 || static_cast<size_t>(type) >= std::size(kSizes)) fail("elements without a size in bytes");
   return kSizes[type];
 }
+constexpr int32_t kHwc8 = 2;  // TensorFormat: channels last, filled up to a multiple of 8
 size_t bytes_of(trtreg_tensor const& tensor) {
   size_t bytes = size_of(tensor.type);
-  for (int32_t i = 0; i < tensor.rank; ++i) bytes *= static_cast<size_t>(tensor.dims[i]);
+  for (int32_t i = 0; i < tensor.rank; ++i) {
+    bool const padded = tensor.format == kHwc8 && i == 1;
+    bytes *= static_cast<size_t>(padded ? (tensor.dims[i] + 7) / 8 * 8 : tensor.dims[i]);
+  }
   return bytes;
 }
 
 trtreg_tensor read_tensor() {
   trtreg_tensor tensor{};
   tensor.type = read<int32_t>();
+  tensor.format = read<int32_t>();
   tensor.rank = read<int32_t>();
   if (tensor.rank > TRTREG_MAX_DIMS) fail("a tensor with too many dimensions");
   read(tensor.dims, sizeof(int64_t) * static_cast<size_t>(tensor.rank));
@@ -194,6 +199,7 @@ void serve(trtreg_face const& face) {
   write<uint64_t>(outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
     write(outputs[i].type);
+    write(outputs[i].format);
     write(outputs[i].rank);
     std::fwrite(outputs[i].dims, sizeof(int64_t), static_cast<size_t>(outputs[i].rank), stdout);
     auto const bytes = results[i].get();

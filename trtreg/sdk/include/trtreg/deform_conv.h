@@ -47,7 +47,16 @@ class Operator : public Plugin {
     all.add("allow_tf32", allow_tf32).between(0, 1);
   }
 
-  static Signatures signatures() { return uniform({DataType::kFLOAT, DataType::kHALF, DataType::kBF16}); }
+  // x and y may have their channels last, both.
+  static Signatures signatures() {
+    Signatures all = uniform({DataType::kFLOAT, DataType::kHALF, DataType::kBF16});
+    for (TypeFormat const map : {TypeFormat{DataType::kFLOAT, TensorFormat::kHWC},
+                                 {DataType::kHALF, TensorFormat::kHWC8},
+                                 {DataType::kBF16, TensorFormat::kHWC8}}) {
+      all.push_back({{map, map.type}, {map}});
+    }
+    return all;
+  }
 
  protected:
   void infer(Shapes& s, Inputs const& at) const {
@@ -74,6 +83,24 @@ class Operator : public Plugin {
     s.outputs[0] = y;
   }
 
+  // Ways to do it. What a GPU cannot do that way it does in its best one: engines travel.
+  static constexpr int32_t kLargeTiles = 1;
+  static constexpr int32_t kSmallTiles = 2;
+  static constexpr int32_t kOnCudaCores = 3;
+
+  // With tensor cores the tiles, for the builder to try; and float32 without them.
+  Tactics among(TensorSpecs const& in, TensorSpecs const& out, Inputs const& at) const {
+    Tactics all;
+    dispatch<float, __half, __nv_bfloat16>(in[0].type, [&](auto zero) {
+      using T = decltype(zero);
+      Arrangement<T> const arrangement(params<T>(in, out, at), terms<T>());
+      if (!has_device() || !on_tensor_cores(arrangement)) return;
+      all = {kLargeTiles, kSmallTiles};
+      if (sizeof(T) == 4) all.push_back(kOnCudaCores);
+    });
+    return all;
+  }
+
   void run(Call const& call, Inputs const& at) const {
     dispatch<float, __half, __nv_bfloat16>(call.inputs[0].type, [&](auto zero) {
       using T = decltype(zero);
@@ -85,12 +112,17 @@ class Operator : public Plugin {
       p.weight = data(at.weight);
       p.bias = data(at.bias);
       p.y = call.out<T>(0);
-      Arrangement<T> const arrangement(p, terms<T>());
-      if (arrangement.fits && hopper::available()) {
-        return on_hopper::run<T>(p, arrangement, call.workspace, call.stream);
+      if (p.y_at.pixel > p.out_channels) {
+        size_t const bytes = static_cast<size_t>(p.pixels() * p.y_at.pixel) * sizeof(T);
+        check(cudaMemsetAsync(p.y, 0, bytes, call.stream), "cudaMemsetAsync");
       }
-      if (arrangement.fits && arrangement.terms == 1 && compute_capability() >= 80) {
-        return run_on_tensor_cores<T>(p, arrangement, call.workspace, call.stream);
+      Arrangement<T> const arrangement(p, terms<T>());
+      if (call.tactic != kOnCudaCores && on_tensor_cores(arrangement)) {
+        Tiles const tiles = call.tactic == kLargeTiles   ? Tiles::kLarge
+                            : call.tactic == kSmallTiles ? Tiles::kSmall
+                                                         : Tiles::kBest;
+        auto const run = hopper::available() ? on_hopper::run<T> : run_on_tensor_cores<T>;
+        return run(p, arrangement, tiles, call.workspace, call.stream);
       }
       bool const few = p.out_channels / p.groups <= 32;
       int64_t const blocks = ceil_div(p.pixels(), kPixels) * p.tiles(few ? 32 : 128) * p.groups;
@@ -138,6 +170,11 @@ class Operator : public Plugin {
     return floor_div(padded - reach, stride[axis]) + 1;
   }
 
+  template <typename T>
+  static bool on_tensor_cores(Arrangement<T> const& arrangement) {
+    return arrangement.fits && (hopper::available() || (arrangement.terms == 1 && compute_capability() >= 80));
+  }
+
   // How many terms of what tensor cores multiply make up a factor: one where it may be rounded, to its own 16 bits or
   // to TF32.
   template <typename T>
@@ -161,6 +198,8 @@ class Operator : public Plugin {
     p.out_channels = y[1];
     p.groups = groups;
     p.deform_groups = deform_groups;
+    p.x_at = map_strides(x);
+    p.y_at = map_strides(y);
     p.h = axis(0);
     p.w = axis(1);
     p.mask_logits = at.together();

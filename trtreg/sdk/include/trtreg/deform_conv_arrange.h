@@ -1,6 +1,7 @@
 // x and the weight of a deformable convolution in the order that the tensor cores' kernels read them in.
 //
-// x has its channels last, so that a sample takes 16 bytes of neighbouring channels at once. The weight lies in tiles
+// x has its channels last, so that a sample takes 16 bytes of neighbouring channels at once; where it comes so, it is
+// not copied. The weight lies in tiles
 // as mma.h wants them: 128 bytes of channels of one tap, a slice, for all output channels that a block makes. A block
 // takes the slices one after another:
 //
@@ -21,11 +22,18 @@
 namespace TRTREG_NAMESPACE {
 namespace deform_conv {
 
+// Output channels and pixels that a block makes: many, which samples least, or few, so that all multiprocessors have a
+// block.
+enum class Tiles { kBest, kLarge, kSmall };
+
+// In place of a neighbour of x: it lies outside, and counts as 0.
+constexpr uint32_t kNowhere = UINT32_MAX;
+
 // What the kernels need besides: see Arrangement.
 template <typename T>
 struct TensorParams {
   Params<T> p;
-  T* x;                  // [batch, h.in * w.in, channels], and a pixel of zeros
+  T const* x;            // [batch, h.in * w.in, channels]
   mma::Chunk* weight;    // [groups, tiles, slices, terms, out, 8]
   int32_t depth;         // channels of a set: those of one group and one deform group
   int32_t sets;          // in a group
@@ -53,14 +61,15 @@ struct Arrangement {
     // Groups and deform groups lie within one another, and a sample takes channels of one of each. A pixel is found by
     // the number of chunks before it.
     fits = depth > 0 && std::max(group, deform_group) % depth == 0 && depth % kSize == 0 && out >= 16 &&
-           (p.batch * p.h.in * p.w.in + 1) * (p.channels / kSize) < UINT32_MAX && depth < INT32_MAX;
+           p.batch * p.h.in * p.w.in * (p.channels / kSize) < kNowhere && depth < INT32_MAX;
     if (!fits) return;
     parts = ceil_div(depth, kDepth);
     slices = group / depth * parts * p.taps();
-    // Behind the last pixel one of zeros, for what lies outside, as long as a slice may reach over its end.
-    x = (p.batch * p.h.in * p.w.in + 1) * p.channels + kDepth;
+    // With its channels last already, x is read where it is.
+    fits = !p.channels_last() || (p.x_at.pixel == p.channels && trtreg::aligned(16, p.x));
+    x = p.channels_last() ? 0 : p.batch * p.h.in * p.w.in * p.channels;
     weight = p.groups * ceil_div(out, widest(p)) * widest(p) * slices * kDepth * terms;
-    fits = slices < INT32_MAX / mma::kChunks && weight / kSize < INT32_MAX;
+    fits = fits && slices < INT32_MAX / mma::kChunks && weight / kSize < INT32_MAX;
   }
 
   // Output channels of the largest tile.
@@ -76,9 +85,9 @@ struct Arrangement {
 
 constexpr int kArranged = 64;  // pixels and channels of a tile that a block lays out anew
 
-// The tiles of x, then a block for each row of the weight's tiles.
+// A thread for each chunk of the weight's tiles, or for all terms of it.
 template <typename T>
-__device__ void arrange_weight(TensorParams<T> const& t, int64_t block) {
+__device__ void arrange_weight(TensorParams<T> const& t, int64_t index) {
   Params<T> const& p = t.p;
   constexpr int kSize = mma::kChunkOf<T>;
   auto const channels = static_cast<uint32_t>(p.channels / p.groups);
@@ -86,49 +95,51 @@ __device__ void arrange_weight(TensorParams<T> const& t, int64_t block) {
   auto const tiles = static_cast<uint32_t>(p.tiles(t.out));
   auto const taps = static_cast<uint32_t>(p.taps());
   auto const parts = static_cast<uint32_t>(t.parts);
-  uint32_t const row = static_cast<uint32_t>(block) % (tiles * t.out);  // of the tiles of a group
-  uint32_t const group = static_cast<uint32_t>(block) / (tiles * t.out);
+  auto left = static_cast<uint32_t>(index);
+  auto const next = [&](uint32_t size) {
+    uint32_t const rest = left / size;
+    uint32_t const at = left - rest * size;
+    left = rest;
+    return at;
+  };
+  uint32_t const tap = next(taps);
+  uint32_t const chunk = next(mma::kChunks);
+  uint32_t const part = next(parts);
+  uint32_t const set = next(static_cast<uint32_t>(t.sets));
+  uint32_t const row = next(tiles * t.out);  // of the tiles of a group
+  uint32_t const group = left;
+  if (group >= p.groups) return;
   T const* const from = p.weight + static_cast<int64_t>(group * out + row) * channels * taps;
-  mma::Chunk* const to =
-      t.weight + static_cast<int64_t>(group * tiles + row / t.out) * t.slices * t.terms * t.out * mma::kChunks;
-  uint32_t const chunks = static_cast<uint32_t>(t.sets) * parts * mma::kChunks;
-  for (uint32_t i = threadIdx.x; i < chunks * taps; i += kThreads) {
-    uint32_t const tap = i % taps;
-    uint32_t const chunk = i / taps % mma::kChunks;
-    uint32_t const part = i / taps / mma::kChunks % parts;
-    uint32_t const set = i / taps / mma::kChunks / parts;
-    auto const first = static_cast<int32_t>((part * mma::kChunks + chunk) * kSize);  // channel of the set
-    float values[kSize];
+  auto const first = static_cast<int32_t>((part * mma::kChunks + chunk) * kSize);  // channel of the set
+  float values[kSize];
 #pragma unroll
-    for (int k = 0; k < kSize; ++k) {
-      bool const exists = row < out && first + k < t.depth;
-      int64_t const channel = static_cast<int64_t>(set) * t.depth + first + k;
-      values[k] = exists ? to_float(from[channel * taps + tap]) : 0.f;
-    }
-    uint32_t const first_tap = tap - tap % t.taps_at_once;
-    uint32_t const at_once = min(taps - first_tap, static_cast<uint32_t>(t.taps_at_once));
-    uint32_t const slice = (set * taps + first_tap) * parts + part * at_once + tap - first_tap;
-    for (int term = 0; term < t.terms; ++term) {
-      Pack<T, kSize> pack;
+  for (int k = 0; k < kSize; ++k) {
+    bool const exists = row < out && first + k < t.depth;
+    int64_t const channel = static_cast<int64_t>(set) * t.depth + first + k;
+    values[k] = exists ? to_float(from[channel * taps + tap]) : 0.f;
+  }
+  uint32_t const first_tap = tap - tap % t.taps_at_once;
+  uint32_t const at_once = min(taps - first_tap, static_cast<uint32_t>(t.taps_at_once));
+  uint32_t const slice = (set * taps + first_tap) * parts + part * at_once + tap - first_tap;
+  int64_t const first_tile = (static_cast<int64_t>(group * tiles + row / t.out) * t.slices + slice) * t.terms;
+  for (int term = 0; term < t.terms; ++term) {
+    Pack<T, kSize> pack;
 #pragma unroll
-      for (int k = 0; k < kSize; ++k) pack[k] = mma::next_term<T>(values[k]);
-      mma::Chunk* const tile = to + (static_cast<int64_t>(slice) * t.terms + term) * t.out * mma::kChunks;
-      store(reinterpret_cast<T*>(tile + mma::place(row % t.out, chunk)), pack);
-    }
+    for (int k = 0; k < kSize; ++k) pack[k] = mma::next_term<T>(values[k]);
+    mma::Chunk* const tile = t.weight + (first_tile + term) * t.out * mma::kChunks;
+    store(reinterpret_cast<T*>(tile + mma::place(row % t.out, chunk)), pack);
   }
 }
 
+// The tiles of x, then the weight.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) arrange_kernel(TensorParams<T> const t) {
+__global__ void __launch_bounds__(kThreads) arrange_kernel(TensorParams<T> const t, T* const copy) {
   Params<T> const& p = t.p;
   hopper::let_next_begin();
   int64_t const x_blocks = p.batch * t.x_tiles[0] * t.x_tiles[1];
   int const thread = static_cast<int>(threadIdx.x);
   if (blockIdx.x >= x_blocks) {
-    arrange_weight(t, blockIdx.x - x_blocks);
-    T* const zeros = t.x + p.batch * p.h.in * p.w.in * p.channels;
-    int64_t const count = p.channels + Arrangement<T>::kDepth;
-    for (int64_t i = thread; blockIdx.x == x_blocks && i < count; i += kThreads) zeros[i] = T(0.f);
+    arrange_weight(t, (blockIdx.x - x_blocks) * kThreads + thread);
     return;
   }
   constexpr int kSize = mma::kChunkOf<T>;
@@ -142,7 +153,7 @@ __global__ void __launch_bounds__(kThreads) arrange_kernel(TensorParams<T> const
   auto const channels = static_cast<int>(p.channels - first_channel);  // that are left, and pixels
   auto const pixels = static_cast<int>(plane - first_pixel < kArranged ? plane - first_pixel : kArranged);
   T const* const from = p.x + (at[0] * p.channels + first_channel) * plane + first_pixel;
-  T* const to = t.x + (at[0] * plane + first_pixel) * p.channels + first_channel;
+  T* const to = copy + (at[0] * plane + first_pixel) * p.channels + first_channel;
   if (t.pairs) {
 #pragma unroll
     for (int i = thread / (kArranged / 2); i < kArranged; i += kThreads / (kArranged / 2)) {
@@ -178,8 +189,9 @@ TensorParams<T> arrange(Params<T> const& p, Arrangement<T> const& arrangement, i
                         void* workspace, cudaStream_t stream) {
   TensorParams<T> t{};
   t.p = p;
-  t.x = static_cast<T*>(workspace);
-  t.weight = reinterpret_cast<mma::Chunk*>(t.x + Arrangement<T>::aligned(arrangement.x));
+  auto* const copy = static_cast<T*>(workspace);
+  t.x = p.channels_last() ? p.x : copy;
+  t.weight = reinterpret_cast<mma::Chunk*>(copy + Arrangement<T>::aligned(arrangement.x));
   t.depth = static_cast<int32_t>(arrangement.depth);
   t.sets = static_cast<int32_t>(p.channels / p.groups / t.depth);
   t.parts = static_cast<int32_t>(arrangement.parts);
@@ -188,9 +200,10 @@ TensorParams<T> arrange(Params<T> const& p, Arrangement<T> const& arrangement, i
   t.out = out;
   t.taps_at_once = taps_at_once;
   t.pairs = p.h.in * p.w.in % 2 == 0 && aligned(2 * sizeof(T), p.x);
-  t.x_tiles[0] = ceil_div(p.channels, kArranged);
+  t.x_tiles[0] = p.channels_last() ? 0 : ceil_div(p.channels, kArranged);
   t.x_tiles[1] = ceil_div(p.h.in * p.w.in, kArranged);
-  launch(arrange_kernel<T>, {p.batch * t.x_tiles[0] * t.x_tiles[1] + p.groups * p.tiles(out) * out}, stream, t);
+  int64_t const chunks = p.groups * p.tiles(out) * out * t.slices * mma::kChunks;  // of the weight
+  launch(arrange_kernel<T>, {p.batch * t.x_tiles[0] * t.x_tiles[1] + ceil_div(chunks, kThreads)}, stream, t, copy);
   return t;
 }
 

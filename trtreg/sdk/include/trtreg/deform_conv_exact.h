@@ -34,11 +34,10 @@ __global__ void __launch_bounds__(kThreads, 2) deform_conv_kernel(Params<T> cons
   int64_t const out_channels = p.out_channels / p.groups;
   int64_t const first_channel = blockIdx.x % tiles * kChannels;  // in the group
   int64_t const first_pixel = blockIdx.x / tiles / p.groups * kPixels;
-  int64_t const plane = p.h.in * p.w.in;
 
   // A thread samples one pixel of the tile, and fetches the weights of one input channel, for some rows of a slice.
   Sampler<T> const sampler(p, first_pixel + thread % kPixels);
-  T const* const x = p.x + (sampler.image() * p.channels + group * channels + thread / kPixels) * plane;
+  T const* const x = p.x + sampler.image() * p.x_at.image + (group * channels + thread / kPixels) * p.x_at.channel;
   T const* const weight =
       p.weight + ((group * out_channels + first_channel + thread / kDepth) * channels + thread % kDepth) * p.taps();
 
@@ -58,12 +57,13 @@ __global__ void __launch_bounds__(kThreads, 2) deform_conv_kernel(Params<T> cons
       for (int64_t j = 0; j < p.w.kernel; ++j, buffer ^= 1) {
         Moves const moves = sampler.read(p, deform_group, i * p.w.kernel + j);
         Moves const at = sampler.place(p, i, j, moves);
-        Point const point = locate(at.y, at.x, at.mask, p.h.in, p.w.in);
+        Point point = locate(at.y, at.x, at.mask, p.h.in, p.w.in);
+        for (int64_t& neighbour : point.neighbour) neighbour *= p.x_at.pixel;
 #pragma unroll
         for (int k = 0; k < kDepth; k += kThreads / kPixels) {
           bool const exists = k + thread / kPixels < depth;
           columns[buffer][k + thread / kPixels][thread % kPixels] =
-              exists ? sample(x + (channel + k) * plane, point) : 0.f;
+              exists ? sample(x + (channel + k) * p.x_at.channel, point) : 0.f;
         }
         T const* const tap = weight + channel * p.taps() + i * p.w.kernel + j;
 #pragma unroll
@@ -92,12 +92,13 @@ __global__ void __launch_bounds__(kThreads, 2) deform_conv_kernel(Params<T> cons
   for (int c = 0; c < kColumns; ++c) {
     int64_t const pixel = first_pixel + column + c;
     if (pixel >= p.pixels()) break;
+    T* const y = p.y + p.y_offset(pixel);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       if (first_channel + row + r >= out_channels) break;
       int64_t const out = group * out_channels + first_channel + row + r;
       float const bias = p.bias ? static_cast<float>(p.bias[out]) : 0.f;
-      p.y[(pixel / p.area() * p.out_channels + out) * p.area() + pixel % p.area()] = static_cast<T>(sums[r][c] + bias);
+      y[out * p.y_at.channel] = static_cast<T>(sums[r][c] + bias);
     }
   }
 }

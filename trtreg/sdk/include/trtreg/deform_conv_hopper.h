@@ -33,7 +33,7 @@ constexpr bool kInPairs = std::is_same_v<T, __half>;
 // Where a tap of a pixel lies: its four neighbours in x, counted in chunks, and their shares. A share is a float, or a
 // pair of equal float16.
 struct Point {
-  Pack<uint32_t, 4> at;  // the pixel of zeros for what lies outside
+  Pack<uint32_t, 4> at;  // kNowhere for what lies outside
   Pack<uint32_t, 4> share;
 };
 
@@ -131,7 +131,6 @@ __device__ void find_points(Params<T> const& p, Run const& run, int64_t group, i
   auto const chunks = static_cast<uint32_t>(p.channels / mma::kChunkOf<T>);  // of a pixel
   auto const height = static_cast<int>(p.h.in);
   auto const width = static_cast<int>(p.w.in);
-  auto const nowhere = static_cast<uint32_t>(p.batch * p.h.in * p.w.in) * chunks;
   auto const image = static_cast<uint32_t>(sampler.image() * p.h.in * p.w.in) * chunks;
   uint32_t const below = static_cast<uint32_t>(width) * chunks;
 #pragma unroll
@@ -156,7 +155,7 @@ __device__ void find_points(Params<T> const& p, Run const& run, int64_t group, i
     Point point;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      point.at[k] = rows[k / 2] && columns[k % 2] ? corner + (k / 2 ? below : 0) + (k % 2 ? chunks : 0) : nowhere;
+      point.at[k] = rows[k / 2] && columns[k % 2] ? corner + (k / 2 ? below : 0) + (k % 2 ? chunks : 0) : kNowhere;
       // What has no part in the sample has no share, not even of an infinite mask.
       float const part = (k / 2 ? dy : 1.f - dy) * (k % 2 ? dx : 1.f - dx);
       point.share[k] = encode<T>(nan ? NAN : near && part != 0.f ? part * at.mask : 0.f);
@@ -181,13 +180,12 @@ __device__ void produce(TensorParams<T> const& t, Shared<kOut, kPixels, kTerms, 
   uint32_t const place = mma::place(row, chunk);
   int64_t const first_channel = group * (p.channels / p.groups);
   auto const* const x = reinterpret_cast<mma::Chunk const*>(t.x + first_channel) + chunk;
-  auto const* const zeros = reinterpret_cast<mma::Chunk const*>(t.x + p.batch * p.h.in * p.w.in * p.channels);
 
-  // Where the slices are read: the channels of a part, and a tap. A chunk behind the last channel is one of zeros.
+  // Where the slices are read: the channels of a part, and a tap. A chunk behind the last channel does not exist.
   struct Cursor {
     int slice, part, tap;
-    uint64_t x;
-    uint32_t size;  // of a chunk
+    mma::Chunk const* x;
+    bool exists;
   };
   struct Corners {
     mma::Chunk values[4];
@@ -205,10 +203,8 @@ __device__ void produce(TensorParams<T> const& t, Shared<kOut, kPixels, kTerms, 
     }
 
     auto const look = [&](Cursor& c) {
-      bool const exists = (c.part * mma::kChunks + chunk) * kSize < t.depth;
-      auto const* const from = x + (run.set * t.depth) / kSize + c.part * mma::kChunks;
-      c.x = reinterpret_cast<uint64_t>(exists ? from : zeros);
-      c.size = exists ? sizeof(mma::Chunk) : 0;
+      c.exists = (c.part * mma::kChunks + chunk) * kSize < t.depth;
+      c.x = x + (run.set * t.depth) / kSize + c.part * mma::kChunks;
     };
     auto const advance = [&](Cursor& c) {
       ++c.slice;
@@ -222,13 +218,12 @@ __device__ void produce(TensorParams<T> const& t, Shared<kOut, kPixels, kTerms, 
       Pack<uint32_t, 4> const at = shared.points[c.tap][row + pass * kRows].at;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        uint64_t address;
-        asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(address) : "r"(at[i]), "r"(c.size), "l"(c.x));
-        corners.values[i] = *reinterpret_cast<mma::Chunk const*>(address);
+        corners.values[i] = {};
+        if (c.exists && at[i] != kNowhere) corners.values[i] = c.x[at[i]];
       }
     };
 
-    Cursor now{slice, (slice - run.first) / run.taps, (slice - run.first) % run.taps, 0, 0};
+    Cursor now{slice, (slice - run.first) / run.taps, (slice - run.first) % run.taps, nullptr, false};
     look(now);
     Cursor ahead = now;
     Corners ring[kRing];
@@ -336,6 +331,70 @@ __device__ void consume(Shared<kOut, kPixels, kTerms, kStages>& shared, int coun
     mma::wait_for_products<0>();
   } else {
     add();
+  }
+}
+
+// The same where y has its channels last: neighbouring threads write neighbouring channels.
+template <typename T, int kOut, int kPixels, int kTerms, int kStages, int kColumns>
+__device__ void write_channels_last(Params<T> const& p, Shared<kOut, kPixels, kTerms, kStages>& shared, int64_t group,
+                                    int64_t first_out, int64_t first_pixel, float const (&sums)[kColumns / 8][4]) {
+  constexpr int kSize = mma::kChunkOf<T>;
+  constexpr int kRounds = sizeof(T) * (kOut + kSize) * kPixels > sizeof(shared.weights) ? 2 : 1;
+  constexpr int kOfRound = kOut / kRounds;
+  constexpr int kStride = kOfRound + kSize;  // so that lines begin in other banks
+  static_assert(sizeof(T) * kStride * kPixels <= sizeof(shared.weights));
+  T* const lines = reinterpret_cast<T*>(shared.weights);
+  int const thread = static_cast<int>(threadIdx.x);
+  int const lane = thread % kWarp;
+  int const pixel = (kPixels == 128 ? thread / kGroup * 64 : 0) + thread % kGroup / kWarp * 16;
+  int const out = kPixels == 128 ? 0 : thread / kGroup * kColumns;
+
+  constexpr int kPacks = kOfRound / kSize;
+  int const mine = thread % kPacks * kSize;                    // of the channels
+  int64_t const outs = p.out_channels / p.groups - first_out;  // that are left
+  int64_t const first_channel = group * (p.out_channels / p.groups) + first_out;
+  bool const whole =
+      first_channel % kSize == 0 && p.y_at.pixel % kSize == 0 && reinterpret_cast<uintptr_t>(p.y) % 16 == 0;
+#pragma unroll
+  for (int round = 0; round < kRounds; ++round) {
+    int const low = round * kOfRound;
+    if (round > 0) hopper::sync_some<2, kConsumers>();
+#pragma unroll
+    for (int j = 0; j < kColumns / 8; j += 2) {
+      if (kRounds > 1 && j * 8 / kOfRound != round) continue;
+      Pack<T, 2> pairs[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        int const first = out + (j + i / 2) * 8 + lane % 4 * 2;
+        float const* const sum = sums[j + i / 2] + i % 2 * 2;
+        pairs[i] = {from_float<T>(sum[0] + shared.bias[first]), from_float<T>(sum[1] + shared.bias[first + 1])};
+        if constexpr (sizeof(T) == 4) {
+          store(lines + (pixel + lane / 4 + i % 2 * 8) * kStride + first - low, pairs[i]);
+        }
+      }
+      if constexpr (sizeof(T) == 2) {
+        T* const line = lines + (pixel + lane % 16) * kStride;
+        hopper::store_matrices(line + out + j * 8 + lane / 16 * 8 - low, reinterpret_cast<uint32_t const(&)[4]>(pairs));
+      }
+    }
+    hopper::sync_some<2, kConsumers>();
+    auto const count = static_cast<int>(outs - low - mine < kSize ? outs - low - mine : kSize);
+    if (count <= 0) continue;
+    T* const to = p.y + first_pixel * p.y_at.pixel + first_channel + low + mine;
+    auto const pixels = static_cast<int>(p.pixels() - first_pixel < kPixels ? p.pixels() - first_pixel : kPixels);
+    if (whole && count == kSize) {
+#pragma unroll 4
+      for (int i = thread / kPacks; i < pixels; i += kConsumers / kPacks) {
+        auto const* const pack = reinterpret_cast<mma::Chunk const*>(lines + i * kStride + mine);
+        *reinterpret_cast<mma::Chunk*>(to + i * p.y_at.pixel) = *pack;
+      }
+    } else {
+#pragma unroll 1
+      for (int i = thread / kPacks; i < pixels; i += kConsumers / kPacks) {
+#pragma unroll 1
+        for (int k = 0; k < count; ++k) to[i * p.y_at.pixel + k] = lines[i * kStride + mine + k];
+      }
+    }
   }
 }
 
@@ -474,12 +533,16 @@ __global__ void __launch_bounds__(kThreads, 1) TRTREG_CLUSTER(kSplit) kernel([[m
     }
   }
   hopper::sync_some<2, kConsumers>();
-  write<T, kOut, kPixels, kTerms, kStages, kColumns>(p, shared, group, first_out, first_pixel, sums);
+  if (p.y_at.pixel == 1) {
+    write<T, kOut, kPixels, kTerms, kStages, kColumns>(p, shared, group, first_out, first_pixel, sums);
+  } else {
+    write_channels_last<T, kOut, kPixels, kTerms, kStages, kColumns>(p, shared, group, first_out, first_pixel, sums);
+  }
 #endif
 }
 
 template <typename T, int kOut, int kTerms>
-void start(Params<T> const& p, Arrangement<T> const& arrangement, void* workspace, cudaStream_t stream) {
+void start(Params<T> const& p, Arrangement<T> const& arrangement, Tiles tiles, void* workspace, cudaStream_t stream) {
   TensorParams<T> const t = arrange(p, arrangement, kOut, kTaps, workspace, stream);
   auto const start = [&](auto kernel, int pixels, int split, size_t shared) {
     int64_t const blocks = ceil_div(p.pixels(), pixels) * p.tiles(kOut) * p.groups * split;
@@ -488,7 +551,8 @@ void start(Params<T> const& p, Arrangement<T> const& arrangement, void* workspac
   // There is no room for a large tile with two terms.
   constexpr int kPixels = kTerms == 1 ? 128 : 64;
   constexpr int kStages = kTerms == 1 ? 4 : 2;  // of the small tile
-  if (ceil_div(p.pixels(), kPixels) * p.tiles(kOut) * p.groups >= multiprocessors()) {
+  bool const many = ceil_div(p.pixels(), kPixels) * p.tiles(kOut) * p.groups >= multiprocessors();
+  if (tiles == Tiles::kLarge || (tiles == Tiles::kBest && many)) {
     constexpr int kMany = kTerms == 1 ? 3 : 2;
     start(kernel<T, kOut, kPixels, kTerms, 1, kMany>, kPixels, 1, sizeof(Shared<kOut, kPixels, kTerms, kMany>));
   } else {
@@ -498,15 +562,16 @@ void start(Params<T> const& p, Arrangement<T> const& arrangement, void* workspac
 
 // `workspace` has Arrangement::bytes().
 template <typename T>
-void run(Params<T> const& p, Arrangement<T> const& arrangement, void* workspace, cudaStream_t stream) {
+void run(Params<T> const& p, Arrangement<T> const& arrangement, Tiles tiles, void* workspace, cudaStream_t stream) {
   bool const wide = Arrangement<T>::widest(p) == 256;
   if constexpr (sizeof(T) == 4) {
     if (arrangement.terms == 2) {
-      return wide ? start<T, 256, 2>(p, arrangement, workspace, stream)
-                  : start<T, 128, 2>(p, arrangement, workspace, stream);
+      return wide ? start<T, 256, 2>(p, arrangement, tiles, workspace, stream)
+                  : start<T, 128, 2>(p, arrangement, tiles, workspace, stream);
     }
   }
-  wide ? start<T, 256, 1>(p, arrangement, workspace, stream) : start<T, 128, 1>(p, arrangement, workspace, stream);
+  wide ? start<T, 256, 1>(p, arrangement, tiles, workspace, stream)
+       : start<T, 128, 1>(p, arrangement, tiles, workspace, stream);
 }
 
 }  // namespace on_hopper

@@ -14,20 +14,28 @@ struct Axis {  // what the vertical and the horizontal direction have each
 
 template <typename T>
 struct Params {
-  T const* x;       // [batch, channels, h.in, w.in]
+  T const* x;       // [batch, channels, h.in, w.in], as x_at says
   T const* offset;  // [batch, deform_groups * taps * 2, h.out, w.out]: dy, dx of each tap
   T const* mask;    // [batch, deform_groups * taps, h.out, w.out], or null: 1 everywhere
   T const* weight;  // [out_channels, channels / groups, h.kernel, w.kernel]
   T const* bias;    // [out_channels], or null
-  T* y;             // [batch, out_channels, h.out, w.out]
+  T* y;             // [batch, out_channels, h.out, w.out], as y_at says
   int64_t batch, channels, out_channels, groups, deform_groups;
   Axis h, w;
+  MapStrides x_at, y_at;
   int64_t offset_stride, mask_stride;  // elements from one image to the next
   bool mask_logits;                    // the mask is the sigmoid of what `mask` has
 
   __host__ __device__ int64_t taps() const { return h.kernel * w.kernel; }
   __host__ __device__ int64_t area() const { return h.out * w.out; }
   __host__ __device__ int64_t pixels() const { return batch * area(); }
+  // Whether x and y have their channels last.
+  __host__ __device__ bool channels_last() const { return x_at.pixel != 1; }
+  // Where pixel `index` of all images lies in y, counted from its first channel.
+  __host__ __device__ int64_t y_offset(int64_t index) const {
+    Quotient const at = divide(index, area());
+    return at.quotient * y_at.image + at.remainder * y_at.pixel;
+  }
   // Tiles of `size` output channels that cover one group.
   __host__ __device__ int64_t tiles(int64_t size) const { return (out_channels / groups + size - 1) / size; }
 };

@@ -15,13 +15,13 @@ namespace deform_conv {
 // Where the taps of a block's pixels lie, of one tap and deform group.
 template <int kPixels>
 struct Points {
-  Pack<uint32_t, 4> pixel[kPixels];  // of all images; the one of zeros for what lies outside
+  Pack<uint32_t, 4> pixel[kPixels];  // of all images; kNowhere for what lies outside
   Pack<float, 4> weight[kPixels];
   float scale[kPixels];
 };
 
 template <int kOut, int kPixels>
-struct Tiles {  // of one slice
+struct Tile {  // of one slice
   mma::Chunk weights[kOut * mma::kChunks];
   mma::Chunk columns[kPixels * mma::kChunks];
 };
@@ -29,7 +29,7 @@ struct Tiles {  // of one slice
 // Two of what one slice needs: one is filled while the other is read.
 template <typename T, int kOut, int kPixels>
 struct Shared {
-  Tiles<kOut, kPixels> tiles[2];
+  Tile<kOut, kPixels> tiles[2];
   Points<kPixels> points[2];
   Sampler<T> samplers[kPixels];  // here, and not in registers, which the sums need
 };
@@ -93,7 +93,6 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
       moves[i] = sampler.read(p, first_deform_group + slice.set, tap_of(slice));
     }
   };
-  auto const nowhere = static_cast<uint32_t>(p.batch * p.h.in * p.w.in);
   auto const keep_points = [&](Slice const& slice, Moves const(&moves)[kFinds]) {
     Points<kPixels>& points = shared.points[slice.tap_of_set % 2];
 #pragma unroll
@@ -104,7 +103,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
       Neighbour found{-1, 0.f};
       if (has_neighbours(at.y, at.x, p.h.in, p.w.in)) found = neighbour(at.y, at.x, thread % 4, p.h.in, p.w.in);
       int64_t const image = sampler.image() * p.h.in * p.w.in;
-      points.pixel[pixel][thread % 4] = found.offset < 0 ? nowhere : static_cast<uint32_t>(image + found.offset);
+      points.pixel[pixel][thread % 4] = found.offset < 0 ? kNowhere : static_cast<uint32_t>(image + found.offset);
       points.weight[pixel][thread % 4] = found.weight;
       if (thread % 4 == 0) points.scale[pixel] = at.y != at.y || at.x != at.x ? NAN : at.mask;
     }
@@ -117,7 +116,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   uint32_t const place = mma::place(row, chunk);
   int64_t const tile = group * tiles + blockIdx.x % tiles;
   mma::Chunk const* const weight = t.weight + tile * t.slices * kOut * mma::kChunks + thread;
-  auto const fetch_weights = [&](Slice const& slice, Tiles<kOut, kPixels>& tiles) {
+  auto const fetch_weights = [&](Slice const& slice, Tile<kOut, kPixels>& tiles) {
     constexpr int kSize = kOut * mma::kChunks;
     mma::Chunk const* const from = weight + static_cast<int64_t>(slice.index) * kSize;
 #pragma unroll
@@ -137,12 +136,13 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
     Corners corners;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      uint64_t const at = static_cast<uint64_t>(exists ? pixel[i] : nowhere) * pixel_bytes;
-      corners.values[i] = *reinterpret_cast<mma::Chunk const*>(x + at + channel);
+      uint64_t const at = static_cast<uint64_t>(pixel[i]) * pixel_bytes;
+      corners.values[i] = {};
+      if (exists && pixel[i] != kNowhere) corners.values[i] = *reinterpret_cast<mma::Chunk const*>(x + at + channel);
     }
     return corners;
   };
-  auto const keep_columns = [&](Slice const& slice, Tiles<kOut, kPixels>& tiles, int pass, Corners const& corners) {
+  auto const keep_columns = [&](Slice const& slice, Tile<kOut, kPixels>& tiles, int pass, Corners const& corners) {
     Points<kPixels> const& points = shared.points[slice.tap_of_set % 2];
     Pack<float, 4> const share = points.weight[row + pass * kRows];
     float const scale = points.scale[row + pass * kRows];
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   int const warp_out = warp / kPixelWarps * kOfWarp[0] * 16;
   int const warp_pixel = warp % kPixelWarps * kOfWarp[1] * 8;
   float sums[kOfWarp[0]][kOfWarp[1]][4]{};
-  auto const multiply = [&](Tiles<kOut, kPixels> const& tiles, int step) {
+  auto const multiply = [&](Tile<kOut, kPixels> const& tiles, int step) {
     uint32_t columns[kOfWarp[1] / 2][4];
 #pragma unroll
     for (int j = 0; j < kOfWarp[1] / 2; ++j) {
@@ -201,7 +201,7 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
   for (int current = 0; slice.index < t.slices; current ^= 1) {
     bool const more = next.index < t.slices;
     Slice const later = after(next);
-    Tiles<kOut, kPixels>& coming = shared.tiles[current ^ 1];
+    Tile<kOut, kPixels>& coming = shared.tiles[current ^ 1];
     if (more) fetch_weights(next, coming);
     // Points are found one slice before they are used. The offsets have the products' time to arrive.
     bool const finds = later.index < t.slices && later.tap_of_set != next.tap_of_set;
@@ -223,15 +223,14 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
     next = later;
   }
 
-  bool const pairs = p.area() % 2 == 0 && reinterpret_cast<uintptr_t>(p.y) % (2 * sizeof(T)) == 0;
+  bool const pairs = p.y_at.pixel == 1 && p.area() % 2 == 0 && reinterpret_cast<uintptr_t>(p.y) % (2 * sizeof(T)) == 0;
   int const lane = thread % kWarp;
 #pragma unroll
   for (int j = 0; j < kOfWarp[1]; ++j) {
     int64_t const pixel = first_pixel + warp_pixel + j * 8 + lane % 4 * 2;
     if (pixel >= p.pixels()) continue;
-    Quotient const at = divide(pixel, p.area());
     bool const second = pixel + 1 < p.pixels();
-    Quotient const next = pairs ? at : divide(pixel + 1, p.area());
+    int64_t const at[2] = {p.y_offset(pixel), pairs ? 0 : p.y_offset(pixel + 1)};
 #pragma unroll
     for (int i = 0; i < kOfWarp[0]; ++i) {
 #pragma unroll
@@ -241,12 +240,12 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
         int64_t const out = group * out_channels + channel;
         float const bias = p.bias ? to_float(p.bias[out]) : 0.f;
         Pack<T, 2> const y{from_float<T>(sums[i][j][half * 2] + bias), from_float<T>(sums[i][j][half * 2 + 1] + bias)};
-        T* const to = p.y + (at.quotient * p.out_channels + out) * p.area() + at.remainder;
+        T* const to = p.y + out * p.y_at.channel;
         if (pairs) {
-          store(to, y);
+          store(to + at[0], y);
         } else {
-          *to = y[0];
-          if (second) p.y[(next.quotient * p.out_channels + out) * p.area() + next.remainder] = y[1];
+          to[at[0]] = y[0];
+          if (second) to[at[1]] = y[1];
         }
       }
     }
@@ -256,17 +255,17 @@ __global__ void __launch_bounds__(kOutWarps * kPixelWarps * kWarp, 1) tensor_ker
 
 // `workspace` has Arrangement::bytes().
 template <typename T>
-void run_on_tensor_cores(Params<T> const& p, Arrangement<T> const& arrangement, void* workspace, cudaStream_t stream) {
+void run_on_tensor_cores(Params<T> const& p, Arrangement<T> const& arrangement, Tiles tiles, void* workspace,
+                         cudaStream_t stream) {
   auto const start = [&](auto kernel, int out, int pixels, int threads, size_t shared) {
     TensorParams<T> const t = arrange(p, arrangement, out, 1, workspace, stream);
     int64_t const blocks = ceil_div(p.pixels(), pixels) * p.tiles(out) * p.groups;
     launch(kernel, {blocks, threads, shared}, stream, t);
   };
-  // The large tile samples least; where it would leave multiprocessors without a block, or has not the room, a small
-  // one.
-  int64_t const large = ceil_div(p.pixels(), 128) * p.tiles(256) * p.groups;
+  bool const many = ceil_div(p.pixels(), 128) * p.tiles(256) * p.groups >= multiprocessors();
   bool const room = shared_memory() >= static_cast<int>(sizeof(Shared<T, 256, 128>));
-  if (room && p.out_channels / p.groups > 128 && large >= multiprocessors()) {
+  bool const large = tiles == Tiles::kLarge || (tiles == Tiles::kBest && many && p.out_channels / p.groups > 128);
+  if (room && large) {
     start(tensor_kernel<T, 256, 128, 4, 4>, 256, 128, 512, sizeof(Shared<T, 256, 128>));
   } else {
     start(tensor_kernel<T, 128, 64, 4, 2>, 128, 64, 256, sizeof(Shared<T, 128, 64>));

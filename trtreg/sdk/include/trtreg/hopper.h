@@ -1,11 +1,14 @@
-// What sm_90a has besides mma.h: barriers that also count bytes, copies of whole tiles, and blocks that work together.
+// What sm_90a has besides mma.h: barriers that also count bytes, copies of whole tiles, wider products, and blocks that
+// work together.
 //
 // Nothing here exists elsewhere: the sources that use it stand behind `#ifdef __CUDA_ARCH_FEAT_SM90_ALL`, and their
 // kernels are launched only where `available` says so.
 #ifndef TRTREG_HOPPER_H
 #define TRTREG_HOPPER_H
 
-#include "trtreg/launch.h"
+#include <cuda.h>
+
+#include "trtreg/mma.h"
 
 // Blocks of a cluster, behind __launch_bounds__.
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -24,6 +27,39 @@ constexpr bool kBuilt = true;
 constexpr bool kBuilt = false;
 #endif
 inline bool available() { return kBuilt && compute_capability() == 90; }
+
+// Elements of a row of 128 bytes, as mma.h's tiles have them.
+template <typename T>
+constexpr int kRowOf = mma::kChunks * mma::kChunkOf<T>;
+
+// Makes `map` that of a matrix in global memory, [rows, columns], of which tiles of `tile_rows` rows of 128 bytes are
+// copied, chunks placed as mma::place has it, and zeros for what lies outside. False where that cannot be: rows have to
+// begin at multiples of 16 bytes. The driver is asked for the function, as no library may depend on libcuda.
+template <typename T>
+bool map_matrix(CUtensorMap& map, T const* matrix, int64_t rows, int64_t columns, int tile_rows) {
+  static auto const encode = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result) ||
+        result != cudaDriverEntryPointSuccess) {
+      (void)cudaGetLastError();
+      found = nullptr;
+    }
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
+  }();
+  constexpr int64_t kMost = 0x7fffffff;  // coordinates are signed
+  if (!encode || rows < 1 || columns < 1 || rows > kMost || columns > kMost) return false;
+  constexpr auto kType = std::is_same_v<T, __half>          ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                         : std::is_same_v<T, __nv_bfloat16> ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                                            : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+  cuuint64_t const sizes[2]{static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
+  cuuint64_t const row_bytes = sizes[0] * sizeof(T);
+  cuuint32_t const tile[2]{kRowOf<T>, static_cast<cuuint32_t>(tile_rows)};
+  cuuint32_t const every[2]{1, 1};
+  return encode(&map, kType, 2, const_cast<T*>(matrix), sizes, &row_bytes, tile, every, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
@@ -50,6 +86,19 @@ class Barrier {
                  "l"(from), "r"(bytes), "r"(shared_address(&state_))
                  : "memory");
   }
+  // Arrives, and expects `bytes` that others copy.
+  __device__ void expect(uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&state_)), "r"(bytes)
+                 : "memory");
+  }
+  // Copies a tile of a matrix, from an element of a row on, to shared memory; this barrier was told to expect it.
+  __device__ void copy_tile(mma::Chunk* to, CUtensorMap const& map, int row, int column) {
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
+            shared_address(to)),
+        "l"(&map), "r"(column), "r"(row), "r"(shared_address(&state_))
+        : "memory");
+  }
   __device__ void wait(uint32_t parity) {
     asm volatile(
         "{\n"
@@ -68,6 +117,18 @@ class Barrier {
 
 // Makes barriers known to what is not of this block's threads; to be called by the one that made them.
 __device__ inline void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+
+// What is copied by a map can begin sooner once it is there.
+__device__ inline void prefetch(CUtensorMap const& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+}
+
+// True in one thread of a warp, all of which call it.
+__device__ inline bool elect() {
+  uint32_t elected;
+  asm volatile("{ .reg .pred p; elect.sync _|p, 0xffffffff; selp.u32 %0, 1, 0, p; }" : "=r"(elected));
+  return elected != 0;
+}
 
 // Waits for the `kThreads` threads that call it with the same id, 1 to 15.
 template <int kId, int kThreads>
@@ -106,12 +167,80 @@ __device__ inline void store_remote(uint32_t address, float const (&values)[4]) 
                : "memory");
 }
 
-// Four 8x8 matrices of 16 bits each, as a product has its sums, transposed into rows of 16 bytes that the lanes point
-// to, eight lanes each.
+// Four 8x8 matrices of 16 bits each, as a product has its sums, into rows of 16 bytes that the lanes point to, eight
+// lanes each; or transposed.
+__device__ inline void store_matrices(void* mine, uint32_t const (&words)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(mine)),
+               "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
 __device__ inline void store_transposed(void* mine, uint32_t const (&words)[4]) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(mine)),
                "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
                : "memory");
+}
+
+// Products of 64 rows with up to 256 rows of a tile, or with as many columns of turned ones: what is summed up may run
+// down the second factor's tiles, each of which then has kRowOf<T> columns of 16 bits. To be called as mma's
+// multiply_async, which has the same sums.
+#define TRTREG_SUMS(j) "+f"(sums[j][0]), "+f"(sums[j][1]), "+f"(sums[j][2]), "+f"(sums[j][3])
+#define TRTREG_SUMS_4(j) TRTREG_SUMS(j), TRTREG_SUMS(j + 1), TRTREG_SUMS(j + 2), TRTREG_SUMS(j + 3)
+#define TRTREG_SUMS_16(j) TRTREG_SUMS_4(j), TRTREG_SUMS_4(j + 4), TRTREG_SUMS_4(j + 8), TRTREG_SUMS_4(j + 12)
+#define TRTREG_NAMES_32                                                    \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define TRTREG_NAMES_64                                                              \
+  TRTREG_NAMES_32                                                                    \
+  ", "                                                                               \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define TRTREG_NAMES_128                                                                         \
+  TRTREG_NAMES_64                                                                                \
+  ", "                                                                                           \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "             \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "             \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define TRTREG_WGMMA(shape, kind, names, first_name, second_name, turned, ...)                                       \
+  asm volatile("{ .reg .pred p; setp.eq.b32 p, 0, 0; wgmma.mma_async.sync.aligned." shape "k16.f32." kind " {" names \
+               "}, " first_name ", " second_name ", p, 1, 1, 0, " turned "; }"                                       \
+               : __VA_ARGS__                                                                                         \
+               : "l"(first), "l"(second), "n"(kTurned))
+
+template <typename T, int kRows, bool kTurned>
+__device__ void multiply_async(float (&sums)[kRows / 8][4], uint64_t first, uint64_t second) {
+  static_assert(kRows == 64 || kRows == 128 || kRows == 256);
+  static_assert(std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>);
+#define TRTREG_WGMMA_OF(kind)                                                                                       \
+  if constexpr (kRows == 64) {                                                                                      \
+    TRTREG_WGMMA("m64n64", kind, TRTREG_NAMES_32, "%32", "%33", "%34", TRTREG_SUMS_4(0), TRTREG_SUMS_4(4));         \
+  } else if constexpr (kRows == 128) {                                                                              \
+    TRTREG_WGMMA("m64n128", kind, TRTREG_NAMES_64, "%64", "%65", "%66", TRTREG_SUMS_16(0));                         \
+  } else {                                                                                                          \
+    TRTREG_WGMMA("m64n256", kind, TRTREG_NAMES_128, "%128", "%129", "%130", TRTREG_SUMS_16(0), TRTREG_SUMS_16(16)); \
+  }
+  if constexpr (std::is_same_v<T, __half>) {
+    TRTREG_WGMMA_OF("f16.f16")
+  } else {
+    TRTREG_WGMMA_OF("bf16.bf16")
+  }
+#undef TRTREG_WGMMA_OF
+}
+#undef TRTREG_SUMS
+#undef TRTREG_SUMS_4
+#undef TRTREG_SUMS_16
+#undef TRTREG_NAMES_32
+#undef TRTREG_NAMES_64
+#undef TRTREG_NAMES_128
+#undef TRTREG_WGMMA
+
+// The second factor of such products where it is turned: tiles of kRowOf<T> rows, along what is summed up, which follow
+// one another; 16 of these rows from `row` on.
+__device__ inline uint64_t describe_turned(mma::Chunk const* tiles, int row) {
+  constexpr uint64_t kSwapped = uint64_t{1} << 62;
+  constexpr uint64_t kEightRows = uint64_t{1024 / 16} << 32;
+  constexpr uint64_t kTile = uint64_t{64 * 128 / 16} << 16;
+  return kSwapped | kEightRows | kTile | (shared_address(tiles + row * mma::kChunks) >> 4 & 0x3fff);
 }
 #endif
 

@@ -122,6 +122,13 @@ inline int device_attribute(cudaDeviceAttr attribute) {
   check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
   return value;
 }
+// False on a machine that only builds engines.
+inline bool has_device() {
+  int count = 0;
+  bool const found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+  if (!found) (void)cudaGetLastError();
+  return found;
+}
 // For grids that shall fill it once.
 inline int multiprocessors() { return device_attribute(cudaDevAttrMultiProcessorCount); }
 // Bytes that a block may have.

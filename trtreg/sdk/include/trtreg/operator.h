@@ -28,6 +28,12 @@ struct TypeFormat {
   TypeFormat(DataType t, TensorFormat f = TensorFormat::kLINEAR) : type(t), format(f) {}  // NOLINT: a type is linear
 };
 
+// As it stands in trtplugin.json.
+inline std::string name_of(TypeFormat const& entry) {
+  std::string const type = name_of(entry.type);
+  return entry.format == TensorFormat::kLINEAR ? type : type + ":" + name_of(entry.format);
+}
+
 // One combination that a plugin takes. Tensors beyond the end of a list are like its last entry.
 struct Signature {
   std::vector<TypeFormat> inputs;
@@ -35,6 +41,9 @@ struct Signature {
 };
 
 using Signatures = std::vector<Signature>;
+
+// Numbers above 0, of which each stands for a way to do it.
+using Tactics = std::vector<int32_t>;
 
 // All tensors of one type, for each of `types`.
 inline Signatures uniform(std::initializer_list<DataType> types) {
@@ -53,6 +62,8 @@ inline Signatures uniform(std::initializer_list<DataType> types) {
 //   size_t workspace(in, out) const              bytes of device memory that one call needs; for the largest shapes
 //   void enqueue(Call const&) const              required: puts the work on the stream
 //   int32_t output_count() const                 where the number of outputs depends on attributes
+//   Tactics tactics(in, out) const               ways to do it, of which a builder times each; Call::tactic is the one
+//                                                it chose, 0 where none was: enqueue chooses
 //   static int32_t aliased_input(int32_t)        the input whose memory an output shares, or -1 (with kAliases = true)
 //
 // Each throws trtreg::Error (see require, check) to refuse.
@@ -71,6 +82,9 @@ inline Signatures uniform(std::initializer_list<DataType> types) {
 //   an output over an input: kAliases. A builder refuses it unless its preview feature ALIASED_PLUGIN_IO_10_03 is set,
 //       which neither trtreg nor trtexec sets, so a package for everybody copies. Through the C face, a caller may give
 //       one address for both where a plugin says that it works.
+//   channels last: {{{kHALF, TensorFormat::kHWC8}, kHALF}, {{kHALF, TensorFormat::kHWC8}}} is a combination whose first
+//       input and whose output lie so; map_strides says where an element is. TensorRT chooses among the combinations, a
+//       caller of the C face gives formats with its inputs.
 class Plugin {
  public:
   static constexpr char const* version = "1";
@@ -81,6 +95,7 @@ class Plugin {
 
   void attributes(Attributes&) {}
   size_t workspace(TensorSpecs const&, TensorSpecs const&) const { return 0; }
+  Tactics tactics(TensorSpecs const&, TensorSpecs const&) const { return {}; }
   int32_t output_count() const { return -1; }
 };
 
@@ -112,20 +127,25 @@ void expect_inputs(int32_t count) {
           P::inputs.min == P::inputs.max ? "" : " to " + std::to_string(P::inputs.max));
 }
 
-// Output types for the first signature whose inputs have `types`.
+// What the outputs are by the first signature that takes `inputs`; without `formats` any format will do.
 template <typename P>
-std::vector<DataType> output_types(P const& plugin, DataType const* types, int32_t count) {
+std::vector<TypeFormat> outputs_of(P const& plugin, std::vector<TypeFormat> const& inputs, bool formats) {
+  auto const count = static_cast<int32_t>(inputs.size());
   expect_inputs<P>(count);
   for (Signature const& signature : P::signatures()) {
     bool fits = true;
-    for (int32_t i = 0; i < count; ++i) fits = fits && at(signature.inputs, i).type == types[i];
+    for (int32_t i = 0; i < count; ++i) {
+      TypeFormat const& wanted = at(signature.inputs, i);
+      TypeFormat const& found = at(inputs, i);
+      fits = fits && wanted.type == found.type && (!formats || wanted.format == found.format);
+    }
     if (!fits) continue;
-    std::vector<DataType> result;
-    for (int32_t i = 0; i < output_count(plugin); ++i) result.push_back(at(signature.outputs, i).type);
+    std::vector<TypeFormat> result;
+    for (int32_t i = 0; i < output_count(plugin); ++i) result.push_back(at(signature.outputs, i));
     return result;
   }
   std::string found;
-  for (int32_t i = 0; i < count; ++i) found += std::string(i ? ", " : "") + trtreg::name_of(types[i]);
+  for (TypeFormat const& each : inputs) found += (found.empty() ? "" : ", ") + trtreg::name_of(each);
   throw Error("no signature takes inputs of types (" + found + ")");
 }
 
@@ -175,11 +195,7 @@ std::string describe() {
   };
   auto const types = [](std::vector<TypeFormat> const& list) {
     std::string text;
-    for (TypeFormat const& entry : list) {
-      std::string const format =
-          entry.format == TensorFormat::kLINEAR ? "" : std::string(":") + trtreg::name_of(entry.format);
-      text += (text.empty() ? "" : ", ") + quoted(trtreg::name_of(entry.type) + format);
-    }
+    for (TypeFormat const& entry : list) text += (text.empty() ? "" : ", ") + quoted(trtreg::name_of(entry));
     return "[" + text + "]";
   };
   P plugin{};

@@ -46,12 +46,12 @@ struct PlainPlugin final : trtreg_plugin {
 
   void infer(TensorSpecs const& inputs, std::vector<Shape> shape_inputs, TensorSpecs& outputs,
              uint64_t& workspace_size) const override {
-    std::vector<DataType> types;
-    for (TensorSpec const& input : inputs) types.push_back(input.type);
-    std::vector<DataType> const result = output_types(plugin, types.data(), static_cast<int32_t>(types.size()));
+    std::vector<TypeFormat> given;
+    for (TensorSpec const& input : inputs) given.emplace_back(input.type, input.format);
+    std::vector<TypeFormat> const result = outputs_of(plugin, given, true);
     std::vector<Dims> const dims = output_dims(plugin, dims_of(inputs), std::move(shape_inputs));
     outputs.clear();
-    for (size_t i = 0; i < dims.size(); ++i) outputs.push_back({result[i], dims[i]});
+    for (size_t i = 0; i < dims.size(); ++i) outputs.push_back({result[i].type, dims[i], result[i].format});
     workspace_size = plugin.workspace(inputs, outputs);
   }
   void run(Call const& call) const override { detail::run(plugin, call); }
@@ -145,8 +145,10 @@ struct Plain {
       plugin->infer(specs_of(in), values_of(shape_inputs, shape_input_count), expected, bytes);
       require(expected.size() == out.size(), "found ", out.size(), " outputs, expected ", expected.size());
       for (size_t i = 0; i < out.size(); ++i) {
-        require(out[i].type == expected[i].type && out[i].dims == expected[i].dims, "output ", i, " is ",
-                trtreg::name_of(out[i].type), to_string(out[i].dims), ", expected ", trtreg::name_of(expected[i].type),
+        TypeFormat const is{out[i].type, out[i].format};
+        TypeFormat const wanted{expected[i].type, expected[i].format};
+        require(is.type == wanted.type && is.format == wanted.format && out[i].dims == expected[i].dims, "output ", i,
+                " is ", trtreg::name_of(is), to_string(out[i].dims), ", expected ", trtreg::name_of(wanted),
                 to_string(expected[i].dims));
         require(out[i].data || out[i].size() == 0, "output ", i, " has no memory");
       }

@@ -96,6 +96,20 @@ struct TensorSpec {
 
 using TensorSpecs = std::vector<TensorSpec>;
 
+// Where the elements of a map [N, C, H, W] lie: how many there are from one image, channel or pixel to the next. In the
+// format hwc8 channels are filled up to a multiple of 8; what fills them up in an output should be 0.
+struct MapStrides {
+  int64_t image, channel, pixel;
+};
+inline MapStrides map_strides(TensorSpec const& map) {
+  int64_t const area = map[2] * map[3];
+  if (map.format == TensorFormat::kLINEAR) return {map[1] * area, area, 1};
+  require(map.format == TensorFormat::kHWC || map.format == TensorFormat::kHWC8, "no strides for the format ",
+          name_of(map.format));
+  int64_t const pixel = map.format == TensorFormat::kHWC ? map[1] : (map[1] + 7) / 8 * 8;
+  return {pixel * area, 1, pixel};
+}
+
 // One call of a plugin: device memory, shapes and the stream to work on. Tensors live as long as the call.
 class Call {
  public:
@@ -107,6 +121,7 @@ class Call {
   std::vector<Tensor> const& outputs;
   void* workspace;      // device memory of the size that `workspace()` answered
   cudaStream_t stream;  // all work goes here: no default stream, no allocation, no synchronization
+  int32_t tactic{0};    // of those that `tactics()` answered, the one to use; 0: whichever is best
 
   bool has_input(size_t index) const { return index < inputs.size(); }
   template <typename T>

@@ -12,6 +12,14 @@ namespace detail {
 
 constexpr int32_t kFailed = -1;
 
+// What times of tactics depend on, besides types and shapes: TensorRT keeps them by this text.
+template <typename P>
+std::string timing_id(Attributes const& attributes) {
+  std::string id = std::string(P::plugin_namespace) + "::" + P::name + " " + P::version;
+  for (auto const& entry : attributes.entries()) id += ", " + entry->name + "=" + entry->json();
+  return id;
+}
+
 // The build interface of the second version only where it is needed: TensorRT releases older than it refuse it.
 template <typename P, bool = P::kAliases>
 class BuildInterface : public abi::IPluginV3OneBuild {};
@@ -34,7 +42,9 @@ class V3Plugin final : public abi::IPluginV3,
         abi::IPluginV3OneCore(other),
         BuildInterface<P>(other),
         abi::IPluginV3OneRuntime(other),
-        plugin_(other.plugin_) {
+        plugin_(other.plugin_),
+        tactics_(other.tactics_),
+        tactic_(other.tactic_) {
     bind();
   }
   V3Plugin& operator=(V3Plugin const&) = delete;
@@ -61,19 +71,37 @@ class V3Plugin final : public abi::IPluginV3,
   char const* getPluginNamespace() const noexcept override { return P::plugin_namespace; }
 
   // ---------------------------------------------------------------------------------------------------- build
-  int32_t configurePlugin(abi::DynamicPluginTensorDesc const*, int32_t nbInputs, abi::DynamicPluginTensorDesc const*,
-                          int32_t) noexcept override {
+  int32_t configurePlugin(abi::DynamicPluginTensorDesc const* in, int32_t nbInputs,
+                          abi::DynamicPluginTensorDesc const* out, int32_t nbOutputs) noexcept override {
     return guarded(P::name, kFailed, [&] {
       expect_inputs<P>(nbInputs);
+      tactics_ = plugin_.tactics(largest(in, nbInputs), largest(out, nbOutputs));
       return 0;
+    });
+  }
+
+  int32_t getNbTactics() noexcept override { return static_cast<int32_t>(tactics_.size()); }
+
+  int32_t getValidTactics(int32_t* tactics, int32_t nbTactics) noexcept override {
+    std::copy_n(tactics_.begin(), std::min(tactics_.size(), static_cast<size_t>(nbTactics)), tactics);
+    return 0;
+  }
+
+  // Without tactics nobody has to remember what they took.
+  char const* getTimingCacheID() noexcept override {
+    return guarded<char const*>(P::name, nullptr, [&] {
+      timing_id_ = timing_id<P>(attributes_);
+      return tactics_.empty() ? nullptr : timing_id_.c_str();
     });
   }
 
   int32_t getOutputDataTypes(DataType* outputTypes, int32_t nbOutputs, DataType const* inputTypes,
                              int32_t nbInputs) const noexcept override {
     return guarded(P::name, kFailed, [&] {
-      std::vector<DataType> const types = output_types(plugin_, inputTypes, nbInputs);
-      std::copy_n(types.begin(), std::min(types.size(), static_cast<size_t>(nbOutputs)), outputTypes);
+      std::vector<TypeFormat> const outputs = outputs_of(plugin_, {inputTypes, inputTypes + nbInputs}, false);
+      for (size_t i = 0; i < std::min(outputs.size(), static_cast<size_t>(nbOutputs)); ++i) {
+        outputTypes[i] = outputs[i].type;
+      }
       return 0;
     });
   }
@@ -126,6 +154,11 @@ class V3Plugin final : public abi::IPluginV3,
   }
 
   // -------------------------------------------------------------------------------------------------- runtime
+  int32_t setTactic(int32_t tactic) noexcept override {
+    tactic_ = tactic;
+    return 0;
+  }
+
   int32_t onShapeChange(abi::PluginTensorDesc const* in, int32_t nbInputs, abi::PluginTensorDesc const*,
                         int32_t nbOutputs) noexcept override {
     return guarded(P::name, kFailed, [&] {
@@ -154,7 +187,7 @@ class V3Plugin final : public abi::IPluginV3,
       for (size_t i = 0; i < output_count_; ++i) {
         outputs_.push_back({{outputDesc[i].type, outputDesc[i].dims, outputDesc[i].format}, outputs[i]});
       }
-      run(plugin_, Call{inputs_, outputs_, workspace, stream});
+      run(plugin_, Call{inputs_, outputs_, workspace, stream, tactic_});
       return 0;
     });
   }
@@ -200,6 +233,9 @@ class V3Plugin final : public abi::IPluginV3,
 
   P plugin_;
   Attributes attributes_;  // bound to plugin_
+  Tactics tactics_;        // for what configurePlugin got
+  int32_t tactic_{0};
+  std::string timing_id_;
   std::vector<abi::PluginField> fields_;
   abi::PluginFieldCollection collection_;
   size_t input_count_{0};
