@@ -265,9 +265,9 @@ def test_not_a_plugin_library(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def with_tactics(compile_library: Callable[..., Path]) -> ctypes.CDLL:
+def builder(compile_library: Callable[..., Path]) -> ctypes.CDLL:
     flags = ("-Wl,-z,defs", "-Wall", "-Wextra", "-Werror", "-ldl", "-lrt", "-lpthread")
-    return ctypes.CDLL(str(compile_library("tactics.cpp", str(toolchain.find().nvcc.cudart), *flags)))
+    return ctypes.CDLL(str(compile_library("builder.cpp", str(toolchain.find().nvcc.cudart), *flags)))
 
 
 def drive(library: ctypes.CDLL, kind: int, size: int, tactic: int) -> tuple[list[int], str, int]:
@@ -278,13 +278,23 @@ def drive(library: ctypes.CDLL, kind: int, size: int, tactic: int) -> tuple[list
     return tactics[:count], text.value.decode(), ran.value
 
 
-def test_tactics_are_offered_and_used(with_tactics: ctypes.CDLL) -> None:
-    assert drive(with_tactics, 1, 7, 7) == ([2, 7], "::ByTactic 1, axis=[3]", 7)
-    assert drive(with_tactics, 1, 5, 0) == ([2, 5], "::ByTactic 1, axis=[3]", 0)
+def test_tactics_are_offered_and_used(builder: ctypes.CDLL) -> None:
+    assert drive(builder, 1, 7, 7) == ([2, 7], "::ByTactic 1, axis=[3]", 7)
+    assert drive(builder, 1, 5, 0) == ([2, 5], "::ByTactic 1, axis=[3]", 0)
 
 
-def test_without_tactics_nothing_is_kept(with_tactics: ctypes.CDLL) -> None:
-    assert drive(with_tactics, 0, 7, 0) == ([], "", 0)
+def test_without_tactics_nothing_is_kept(builder: ctypes.CDLL) -> None:
+    assert drive(builder, 0, 7, 0) == ([], "", 0)
+
+
+def test_formats_are_offered_together(builder: ctypes.CDLL) -> None:
+    linear, hwc8, chw32 = 0, 2, 5
+    takes = builder.takes
+    takes.restype = ctypes.c_bool
+    assert [takes(1, each, -1) for each in (linear, hwc8, chw32)] == [True, True, False]
+    assert [takes(0, each, -1) for each in (linear, hwc8, chw32)] == [True, False, False]
+    assert [takes(1, hwc8, each) for each in (linear, hwc8, chw32)] == [False, False, True]
+    assert [takes(1, linear, each) for each in (linear, hwc8, chw32)] == [True, False, False]
 
 
 def test_formats_belong_to_a_signature(face: Face) -> None:

@@ -1,4 +1,4 @@
-// A plugin with tactics, and TensorRT's part: what a builder asks and a runtime sets, in their order.
+// A plugin with tactics and formats, and TensorRT's part: what a builder asks and a runtime sets, in their order.
 #include <trtreg/plugin.h>
 
 #include <cstring>
@@ -14,7 +14,9 @@ class ByTactic : public trtreg::Plugin {
 
   void attributes(trtreg::Attributes& all) { all.add("axis", axis); }
   static trtreg::Signatures signatures() {
+    using trtreg::TensorFormat;
     return {{{trtreg::DataType::kHALF}, {trtreg::DataType::kINT32}},
+            {{{trtreg::DataType::kHALF, TensorFormat::kHWC8}}, {{trtreg::DataType::kINT32, TensorFormat::kCHW32}}},
             {{trtreg::DataType::kFLOAT}, {trtreg::DataType::kINT32}}};
   }
   void shapes(trtreg::Shapes& s) const { s.outputs[0] = s.inputs[0]; }
@@ -28,6 +30,24 @@ class ByTactic : public trtreg::Plugin {
 }  // namespace
 
 TRTREG_PLUGINS(ByTactic)
+
+// Whether the plugin takes an input of `type` in `format`, and then an output of int32 in `of_output`; -1: there is
+// none.
+TRTREG_EXPORT bool takes(int32_t type, int32_t format, int32_t of_output) {
+  using namespace trtreg::abi;
+  int32_t count = 0;
+  auto* const creator = static_cast<IPluginCreatorV3One*>(getCreators(count)[0]);
+  IPluginV3* const plugin = creator->createPlugin("", nullptr, TensorRTPhase::kBUILD);
+  auto& build = *static_cast<IPluginV3OneBuild*>(plugin->getCapabilityInterface(PluginCapabilityType::kBUILD));
+  DynamicPluginTensorDesc tensors[2]{};
+  tensors[0].desc.type = static_cast<DataType>(type);
+  tensors[0].desc.format = static_cast<TensorFormat>(format);
+  tensors[1].desc.type = DataType::kINT32;
+  tensors[1].desc.format = static_cast<TensorFormat>(of_output);
+  bool const found = build.supportsFormatCombination(of_output < 0 ? 0 : 1, tensors, 1, 1);
+  delete plugin;
+  return found;
+}
 
 // The tactics of a plugin whose input has `size` elements of `type`, and in `id` what its times are kept by; `ran` gets
 // the tactic of a call after a runtime set `tactic`, or as none was set where it is 0. Answers how many there are.
