@@ -334,7 +334,20 @@ __device__ void consume(Shared<kOut, kPixels, kTerms, kStages>& shared, int coun
   }
 }
 
-// The same where y has its channels last: neighbouring threads write neighbouring channels.
+// The sums of columns `j` and `j + 1` of a product, with the bias: of pixel lane / 4 and of that 8 further, two
+// channels each.
+template <typename T, int kCount>
+__device__ void take(float const (&sums)[kCount][4], int j, float const* bias, Pack<T, 2> (&pairs)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float const* const two = bias + (j + i / 2) * 8 + threadIdx.x % 4 * 2;
+    float const* const sum = sums[j + i / 2] + i % 2 * 2;
+    pairs[i] = {from_float<T>(sum[0] + two[0]), from_float<T>(sum[1] + two[1])};
+  }
+}
+
+// Writes the sums where y has its channels last, by way of shared memory, so that neighbouring threads write
+// neighbouring channels.
 template <typename T, int kOut, int kPixels, int kTerms, int kStages, int kColumns>
 __device__ void write_channels_last(Params<T> const& p, Shared<kOut, kPixels, kTerms, kStages>& shared, int64_t group,
                                     int64_t first_out, int64_t first_pixel, float const (&sums)[kColumns / 8][4]) {
@@ -363,18 +376,16 @@ __device__ void write_channels_last(Params<T> const& p, Shared<kOut, kPixels, kT
     for (int j = 0; j < kColumns / 8; j += 2) {
       if (kRounds > 1 && j * 8 / kOfRound != round) continue;
       Pack<T, 2> pairs[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        int const first = out + (j + i / 2) * 8 + lane % 4 * 2;
-        float const* const sum = sums[j + i / 2] + i % 2 * 2;
-        pairs[i] = {from_float<T>(sum[0] + shared.bias[first]), from_float<T>(sum[1] + shared.bias[first + 1])};
-        if constexpr (sizeof(T) == 4) {
-          store(lines + (pixel + lane / 4 + i % 2 * 8) * kStride + first - low, pairs[i]);
-        }
-      }
+      take(sums, j, shared.bias + out, pairs);
+      T* const first = lines + pixel * kStride + out + j * 8 - low;
       if constexpr (sizeof(T) == 2) {
-        T* const line = lines + (pixel + lane % 16) * kStride;
-        hopper::store_matrices(line + out + j * 8 + lane / 16 * 8 - low, reinterpret_cast<uint32_t const(&)[4]>(pairs));
+        hopper::store_matrices(first + lane % 16 * kStride + lane / 16 * 8,
+                               reinterpret_cast<uint32_t const(&)[4]>(pairs));
+      } else {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          store(first + (lane / 4 + i % 2 * 8) * kStride + i / 2 * 8 + lane % 4 * 2, pairs[i]);
+        }
       }
     }
     hopper::sync_some<2, kConsumers>();
@@ -398,7 +409,7 @@ __device__ void write_channels_last(Params<T> const& p, Shared<kOut, kPixels, kT
   }
 }
 
-// Writes the sums, by way of shared memory, so that neighbouring threads write neighbouring pixels.
+// The same where y is linear: neighbouring threads write neighbouring pixels.
 template <typename T, int kOut, int kPixels, int kTerms, int kStages, int kColumns>
 __device__ void write(Params<T> const& p, Shared<kOut, kPixels, kTerms, kStages>& shared, int64_t group,
                       int64_t first_out, int64_t first_pixel, float const (&sums)[kColumns / 8][4]) {
@@ -426,20 +437,18 @@ __device__ void write(Params<T> const& p, Shared<kOut, kPixels, kTerms, kStages>
     for (int j = 0; j < kColumns / 8; j += 2) {
       if (kRounds > 1 && j * 8 / kOfRound != round) continue;
       Pack<T, 2> pairs[4];
+      take(sums, j, shared.bias + out, pairs);
+      T* const first = lines + (out + j * 8 - low) * kStride + pixel;
+      if constexpr (sizeof(T) == 2) {
+        hopper::store_transposed(first + (lane % 8 + lane / 16 * 8) * kStride + lane / 8 % 2 * 8,
+                                 reinterpret_cast<uint32_t const(&)[4]>(pairs));
+      } else {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        int const first = out + (j + i / 2) * 8 + lane % 4 * 2;
-        float const* const sum = sums[j + i / 2] + i % 2 * 2;
-        pairs[i] = {from_float<T>(sum[0] + shared.bias[first]), from_float<T>(sum[1] + shared.bias[first + 1])};
-        if constexpr (sizeof(T) == 4) {
-          T* const line = lines + (first - low) * kStride + pixel + lane / 4 + i % 2 * 8;
+        for (int i = 0; i < 4; ++i) {
+          T* const line = first + (i / 2 * 8 + lane % 4 * 2) * kStride + lane / 4 + i % 2 * 8;
           line[0] = pairs[i][0];
           line[kStride] = pairs[i][1];
         }
-      }
-      if constexpr (sizeof(T) == 2) {
-        T* const line = lines + (out + j * 8 + lane % 8 + lane / 16 * 8 - low) * kStride;
-        hopper::store_transposed(line + pixel + lane / 8 % 2 * 8, reinterpret_cast<uint32_t const(&)[4]>(pairs));
       }
     }
     hopper::sync_some<2, kConsumers>();
