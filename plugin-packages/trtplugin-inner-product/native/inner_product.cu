@@ -1,6 +1,7 @@
 // Fully connected layers as Caffe has them: everything from `axis` on is one vector, and is multiplied by the weights.
 #include <trtreg/plugin.h>
 
+#include "hopper_float.h"
 #include "kernel.h"
 #include "tensor_cores.h"
 
@@ -67,10 +68,17 @@ class FullyConnected : public trtreg::Plugin {
   template <typename T>
   static void run(cudaStream_t stream, inner_product::Problem<T> const& p) {
     using namespace inner_product;
-    if (!p.transposed && p.m <= 8) {
-      auto const kernel = p.m == 1 ? few_rows_kernel<T, 1> : few_rows_kernel<T, 8>;
-      return trtreg::launch(kernel, {trtreg::ceil_div(p.n, trtreg::kThreads / trtreg::kWarp)}, stream, p);
+    bool const hopper = trtreg::hopper::available();
+    if (!p.transposed && p.m == 1 && p.packs) {
+      int64_t const blocks = trtreg::ceil_div(p.n, kColumnsOfBlock);
+      bool const wide = p.k >= 2 * 256 * trtreg::kPackOf<T>;  // there is work for as many threads
+      if (wide) return trtreg::launch(one_row_kernel<T, 256>, {blocks, 256, 0, hopper}, stream, p);
+      return trtreg::launch(one_row_kernel<T, 128>, {blocks, 128, 0, hopper}, stream, p);
     }
+    bool const few = !p.transposed && p.m <= kFewRows;
+    if (hopper && !(few && sizeof(T) == 4) && on_hopper::run(p, stream)) return;
+    if (few)
+      return trtreg::launch(few_rows_kernel<T>, {trtreg::ceil_div(p.n, trtreg::kThreads / trtreg::kWarp)}, stream, p);
     if constexpr (sizeof(T) == 2) {
       if (trtreg::compute_capability() >= 80) return run_on_tensor_cores(p, stream);
     }

@@ -25,9 +25,7 @@ template <typename T, int kStages>
 __global__ void __launch_bounds__(kCoreThreads, 1) tensor_core_kernel(Problem<T> const p) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   namespace mma = trtreg::mma;
-  // Products that go on by themselves need their slice a turn longer.
-  constexpr bool kAsynchronous = mma::kAsynchronous && kStages > 2;
-  constexpr int kAhead = kAsynchronous ? kStages - 2 : kStages - 1;
+  constexpr int kAhead = kStages - 1;
   constexpr int kSize = mma::kChunkOf<T>;
   constexpr int kDepth = mma::kChunks * kSize;
   constexpr int kSteps = mma::kChunks / mma::kStep;
@@ -71,53 +69,37 @@ __global__ void __launch_bounds__(kCoreThreads, 1) tensor_core_kernel(Problem<T>
     mma::end_copies();
   };
 
-  // Products of 16 x 8 that a warp has, each way.
-  constexpr int kOfWarp[2] = {kAsynchronous ? 1 : 2, kAsynchronous ? 16 : 8};
+  constexpr int kOfWarp[2] = {2, 8};  // products of 16 x 8, each way
   int const warp = thread / trtreg::kWarp;
-  int const group = warp / mma::kWarpGroup;
-  int const row = kAsynchronous ? group / 2 * 64 + warp % 4 * 16 : warp / 4 * 32;
-  int const column = kAsynchronous ? group % 2 * 128 : warp % 4 * 64;
+  int const row = warp / 4 * 32;
+  int const column = warp % 4 * 64;
   float sums[kOfWarp[0]][kOfWarp[1]][4]{};
 
   for (int index = 0; index < kAhead; ++index) bring(index);
   for (int index = 0; index < count; ++index) {
     mma::wait_for_copies<kAhead - 1>();
-    if constexpr (kAsynchronous) mma::publish();
     __syncthreads();  // this slice is here, and the one whose place is taken next is not needed any more
     Slice const& slice = slices[index % kStages];
-    if constexpr (kAsynchronous) {
-      mma::begin_products();
+    bring(index + kAhead);
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        mma::multiply_async<T, 128>(sums[0], mma::describe(slice.x + group / 2 * 64 * mma::kChunks, step * mma::kStep),
-                                    mma::describe(slice.weight + column * mma::kChunks, step * mma::kStep));
+    for (int step = 0; step < kSteps; ++step) {
+      uint32_t rows[kOfWarp[0]][4];
+#pragma unroll
+      for (int i = 0; i < kOfWarp[0]; ++i) {
+        mma::read_first(rows[i], slice.x + (row + i * 16) * mma::kChunks, step * mma::kStep);
       }
-      mma::end_products();
-      mma::wait_for_products<1>();
-      bring(index + kAhead);
-    } else {
-      bring(index + kAhead);
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        uint32_t rows[kOfWarp[0]][4];
+      for (int j = 0; j < kOfWarp[1] / 2; ++j) {
+        uint32_t columns[4];
+        mma::read_second(columns, slice.weight + (column + j * 16) * mma::kChunks, step * mma::kStep);
 #pragma unroll
         for (int i = 0; i < kOfWarp[0]; ++i) {
-          mma::read_first(rows[i], slice.x + (row + i * 16) * mma::kChunks, step * mma::kStep);
-        }
-#pragma unroll
-        for (int j = 0; j < kOfWarp[1] / 2; ++j) {
-          uint32_t columns[4];
-          mma::read_second(columns, slice.weight + (column + j * 16) * mma::kChunks, step * mma::kStep);
-#pragma unroll
-          for (int i = 0; i < kOfWarp[0]; ++i) {
-            mma::multiply<T>(sums[i][2 * j], rows[i], columns);
-            mma::multiply<T>(sums[i][2 * j + 1], rows[i], columns + 2);
-          }
+          mma::multiply<T>(sums[i][2 * j], rows[i], columns);
+          mma::multiply<T>(sums[i][2 * j + 1], rows[i], columns + 2);
         }
       }
     }
   }
-  if constexpr (kAsynchronous) mma::wait_for_products<0>();
 
   int const lane = thread % trtreg::kWarp;
 #pragma unroll

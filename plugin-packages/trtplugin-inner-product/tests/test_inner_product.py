@@ -56,6 +56,22 @@ EDGES = [
     Case((65, 40), 67, transpose=True),
     Case((130, 48), 129),
     Case((129, 41), 130),
+    # One row: few threads for its 16-byte chunks, and many; what is left of them, and of 8 columns.
+    Case((1, 64), 13),
+    Case((1, 2056), 9, bias=False),
+    Case((1, 4104), 9),
+]
+
+# Tiles of the three widths, by how many tiles there are: with edges each way, and more slices than there is room for.
+TILES = [
+    Case((2, 72), 33),
+    Case((200, 1112), 300, bias=False),
+    Case((200, 1112), 296, transpose=True),
+    Case((520, 1112), 3000),
+    Case((520, 1112), 3000, transpose=True, bias=False),
+    Case((1000, 1112), 4090),
+    Case((1000, 1112), 4088, transpose=True),
+    Case((1100, 32), 200),  # more tiles below one another than are taken together
 ]
 
 
@@ -215,7 +231,7 @@ class TestOnDevice:
     pytestmark = device.marks()
 
     @pytest.mark.parametrize("dtype", compare.FLOATS)
-    @pytest.mark.parametrize("case", [*EDGES, Case((200, 4096), 300), Case((1, 4096), 1000), Case((300, 1111), 257)])
+    @pytest.mark.parametrize("case", [*EDGES, *TILES, Case((200, 4096), 300), Case((300, 1111), 257)])
     def test_edges(self, on_device: DevicePlugin, case: Case, dtype: str) -> None:
         inputs = case.inputs(np.random.default_rng(0), dtype, "cuda")
         assert_close(*on_device.run(OP, inputs, case.attributes), case, inputs)
@@ -235,6 +251,27 @@ class TestOnDevice:
         inputs = case.inputs(np.random.default_rng(0), dtype, "cuda")
         for misalign in range(9):
             assert_close(*on_device.run(OP, inputs, misalign=misalign), case, inputs)
+
+    @pytest.mark.parametrize("dtype", compare.FLOATS)
+    @pytest.mark.parametrize("rows", [1, 3, 200])
+    def test_what_is_no_number_stays_in_its_row(self, on_device: DevicePlugin, rows: int, dtype: str) -> None:
+        for position, value in ((0, torch.nan), (rows - 1, torch.inf)):
+            x = torch.ones(rows, 64, device="cuda", dtype=getattr(torch, dtype))
+            x[position, 7] = value
+            (y,) = on_device.run(OP, [x, torch.ones_like(x[0]).repeat(40, 1)])
+            assert not y[position].isfinite().any()  # in terms of TF32 an infinity makes a NaN
+            assert (y[[row for row in range(rows) if row != position]] == 64).all()
+
+    @pytest.mark.parametrize("dtype", compare.FLOATS)
+    @pytest.mark.parametrize("rows", [1, 2, 200])
+    def test_a_kernel_waits_for_the_one_before_it(self, rows: int, dtype: str) -> None:
+        x = torch.arange(2048, device="cuda").repeat(rows, 1).remainder(251).to(getattr(torch, dtype))
+        turned = torch.eye(2048, device="cuda", dtype=x.dtype).roll(1, 0)
+        torch.cuda._sleep(50_000_000)  # cycles in which all of the kernels are queued, so that each may begin early
+        y = x
+        for _ in range(50):
+            y = inner_product(y, turned)
+        assert torch.equal(y, x.roll(50, 1))
 
     @pytest.mark.parametrize("rows", [1, 200])
     @pytest.mark.parametrize("dtype", ["float32", "float16"])

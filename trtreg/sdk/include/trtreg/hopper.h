@@ -40,8 +40,13 @@ bool map_matrix(CUtensorMap& map, T const* matrix, int64_t rows, int64_t columns
   static auto const encode = [] {
     void* found = nullptr;
     cudaDriverEntryPointQueryResult result{};
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result) ||
-        result != cudaDriverEntryPointSuccess) {
+#if CUDART_VERSION >= 12050
+    auto const status =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result);
+#else
+    auto const status = cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &found, cudaEnableDefault, &result);
+#endif
+    if (status != cudaSuccess || result != cudaDriverEntryPointSuccess) {
       (void)cudaGetLastError();
       found = nullptr;
     }
