@@ -24,7 +24,7 @@ def refusal(publisher, wheels, make, path):
     report = publisher.build([wheels])
     assert report.added == [good.name]
     assert [Path(one.path).name for one in report.refused] == [path.name]
-    assert [release["project"] for release in releases(publisher._site)] == ["trtplugin-good"]
+    assert [release["project"] for release in releases(Path(publisher._site))] == ["trtplugin-good"]
     assert list(check(publisher._site)) == []
     return report.refused[0].reason
 

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from trtreg import errors
-from trtreg.index import Publisher, catalogue, check
+from trtreg.index import Publisher, beside, catalogue, check
 from trtreg.manifest import CreatorKey
 from trtreg.packages import catalogue as client
 from trtreg.packages.settings import Index, Settings
@@ -124,31 +124,66 @@ BUILD = textwrap.dedent(
     """
     import os, signal, sys
     from trtreg import errors
-    from trtreg.index import Publisher, catalogue, documents, rendering
+    from trtreg.index import Publisher, beside, catalogue, rendering, tree
 
     site, wheels, limit, end = sys.argv[1:]
     catalogue.LARGEST = int(limit)
     rendering._WORTH_WHILE = 2
-    me, forks, fork, add = os.getpid(), [], os.fork, documents.Collected.add
+    beside._LEAST = 2
+    me, forks, fork, add, take = os.getpid(), [], os.fork, tree.Stage.add_page, beside.Shares.__iter__
+    has_taken, say = os.pipe()
     os.fork = lambda: forks.append(fork()) or forks[-1]
 
-    def failing(self, project, found):
-        if os.getpid() != me and project == "trtplugin-h":
+    def failing(self, project, files):
+        if os.getpid() != me and end:
             if end == "no space":
                 raise OSError(28, "No space left on device")
             if end == "bug":
                 raise ValueError("a bug")
             os.kill(os.getpid(), signal.SIGKILL)
-        add(self, project, found)
+        add(self, project, files)
 
-    if end:
-        documents.Collected.add = failing
+    def take_in_turn(self):
+        shares = take(self)
+        if os.getpid() == me:
+            os.read(has_taken, 1)
+            yield from shares
+        else:
+            share = next(shares)
+            os.write(say, b".")
+            yield share
+
+    tree.Stage.add_page, beside.Shares.__iter__ = failing, take_in_turn
     try:
         report = Publisher(site).build([wheels], processes=2)
     except errors.IndexPublishError as error:
         print(len(forks), error)
     else:
         print(len(forks), report.projects)
+    """
+)
+SHARED = textwrap.dedent(
+    """
+    import sys, time
+    from trtreg.index import beside
+
+    def take():
+        for _, names in shares:
+            time.sleep(0.001)
+            taken.extend(names)
+
+    def take_beside():
+        take()
+        with open(sys.argv[1], "w") as file:
+            file.write(" ".join(taken))
+        return len(taken)
+
+    taken = []
+    with beside.Shares([f"{number:05}" for number in range(6000)]) as shares:
+        with beside.beside(take_beside) as others:
+            take()
+            assert len(taken) + others() == 6000
+    print(*taken)
     """
 )
 INTERRUPTED = textwrap.dedent(
@@ -187,6 +222,24 @@ def test_two_processes_write_what_one_writes(tmp_path, many, make, wheels, monke
     assert tree(one) == tree(two)
     assert list(check(two)) == []
     assert {path.name for path in (two / ".trtreg").iterdir()} == {"ledger.sqlite3", "lock"}
+
+
+def test_two_processes_take_each_share_once(tmp_path):
+    mine = run(SHARED, tmp_path / "others").split()
+    others = (tmp_path / "others").read_text().split()
+    assert mine
+    assert others
+    assert sorted(mine + others) == [f"{number:05}" for number in range(6000)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 12_800, 12_801, 100_000])
+def test_shares_have_all(count):
+    names = [str(number) for number in range(count)]
+    with beside.Shares(names) as shares:
+        found = list(shares)
+        assert list(shares) == []
+    assert [name for _, some in found for name in some] == names
+    assert [begin for begin, _ in found] == [int(some[0]) for _, some in found]
 
 
 @pytest.mark.parametrize(("end", "said"), [("no space", "No space left"), ("killed", "killed"), ("bug", "a bug")])

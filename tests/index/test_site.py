@@ -523,3 +523,26 @@ def tree_after_next(folder):
     with suppress(errors.NotPublishedError):
         Publisher(folder).yank("no-such-project", "1")
     return tree(folder)
+
+
+def test_a_site_that_was_damaged_is_mended_also_after_a_crash(publisher, make, wheels, site, monkeypatch):
+    """The list of projects of another format tells that all is to be made again, and is in place before the rest is."""
+    make()
+    publisher.build([wheels])
+    before = tree(site)
+    (site / "assets" / "plugins.js").write_text("of another format\n", encoding="utf-8")
+    (site / "index.html").write_text("of another format", encoding="utf-8")
+    replace = os.replace
+
+    def full(source, target):
+        if target.endswith("index.html"):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(errors.IndexPublishError, match="could not be written"):
+            publisher.build()
+    assert tree(site)["assets/plugins.js"] == before["assets/plugins.js"]
+    publisher.build()
+    assert tree(site) == before

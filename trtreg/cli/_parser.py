@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 from importlib import import_module
 
 from trtreg import __version__, errors
@@ -61,7 +60,7 @@ def make_parser(word: str | None = None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in names:
         command = import_module(f"trtreg.cli.{name.replace('-', '_')}")
-        first, _, rest = inspect.cleandoc(command.__doc__ or "").partition("\n")
+        first, _, rest = (command.__doc__ or "").partition("\n")
         subparser = subparsers.add_parser(
             name,
             help=first.rstrip("."),
@@ -76,6 +75,8 @@ def make_parser(word: str | None = None) -> argparse.ArgumentParser:
 
 def exit_codes() -> dict[int, str]:
     """Every exit code and its meaning."""
+    import inspect
+
     classes = [getattr(errors, name) for name in errors.__all__ if name != "TrtregError"]
     raised = {c.exit_code: (inspect.getdoc(c) or "").partition("\n")[0] for c in classes}
     return {**_FIRST_CODES, **dict(sorted(raised.items())), **_LAST_CODES}

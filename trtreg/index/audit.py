@@ -37,10 +37,10 @@ def check(
 ) -> Iterator[Problem]:
     """Compare the site with its ledger; `quick` looks at the sizes of wheels only. Nothing is changed."""
     root = Path(os.path.abspath(site))
-    path = root / tree.STATE / "ledger.sqlite3"
-    if not path.exists():
+    path = f"{root}/{tree.STATE}/ledger.sqlite3"
+    if not os.path.exists(path):
         raise NotPublishedError(f"{root} is no index", remedy="make one: trtreg index build WHEELS -o SITE")
-    with tree.locked(root, shared=True):
+    with tree.locked(os.fspath(root), shared=True):
         ledger = Ledger(path)
         try:
             yield from _check(root, ledger, quick=quick, on_progress=on_progress)
@@ -55,7 +55,7 @@ def _check(root: Path, ledger: Ledger, *, quick: bool, on_progress: OnProgress |
     total = ledger.count()
     done = 0
     expected = _Catalogue(sharded=ledger.has_more_than(catalogue.LARGEST))
-    for project in ledger.all_projects():
+    for project in ledger.read(ledger.projects()):
         if links.has_metadata:
             yield from _files(root, project.name, project.wheels, quick=quick)
         for name, data in rendering.render(project, links).items():

@@ -1,4 +1,4 @@
-"""A second process for half of a long piece of work: a copy of this one, which starts in a millisecond."""
+"""A second process for a share of a long piece of work: a copy of this one, which starts in a millisecond."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from trtreg.errors import IndexPublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["beside", "is_possible"]
+__all__ = ["Shares", "beside", "is_possible"]
 
+_MOST: Final = 256  # shares: the number of each is a byte
+_LEAST: Final = 50  # things of a share
 _KILL: Final = 9  # as POSIX has it; `signal` takes as long to import as a thousand pages to write
 
 
@@ -68,3 +71,32 @@ def _run(task: Callable[[], int], reader: int, writer: int) -> None:
     finally:
         os.write(writer, said.encode("ascii", "replace")[:4000])
         os._exit(0)
+
+
+class Shares:
+    """Things to do, in shares with the number of the first: who iterates takes the next that nobody has taken.
+
+    The numbers of all shares lie in a pipe, from which a process and its copies read one after the other.
+    """
+
+    def __init__(self, things: Sequence[str]) -> None:
+        self._things = things
+        self._size = max(_LEAST, ceil(len(things) / _MOST))
+        self._numbers, writer = os.pipe()
+        os.write(writer, bytes(range(ceil(len(things) / self._size))))
+        os.close(writer)
+
+    def __enter__(self) -> Shares:  # noqa: PYI034 - typing has Self since Python 3.11
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._numbers)
+
+    def __len__(self) -> int:
+        """How many things there are, in all shares."""
+        return len(self._things)
+
+    def __iter__(self) -> Iterator[tuple[int, Sequence[str]]]:
+        while number := os.read(self._numbers, 1):
+            begin = number[0] * self._size
+            yield begin, self._things[begin : begin + self._size]

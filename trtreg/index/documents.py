@@ -8,7 +8,6 @@ has the same lines between other heads and tails.
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -34,16 +33,14 @@ _WHOLE: Final = "catalogue"
 class Collected:
     """The lines of projects that come by, sorted by name; `add` them, then `stage` the documents.
 
-    With `anew` all projects have to come, and nothing of the site is looked at. Another process may collect the last
-    ones into a `folder` of its own, which `stage` takes.
+    With `anew` all projects have to come, and nothing of the site is looked at.
     """
 
-    def __init__(self, stage: Stage, *, anew: bool, sharded: bool, folder: str | None = None) -> None:
+    def __init__(self, stage: Stage, *, anew: bool, sharded: bool) -> None:
         self._stage = stage
-        self._anew = anew and folder is None
+        self._anew = anew
         self._sharded = sharded
-        self._marks = not anew  # a project that is to go has to be known when documents are merged
-        self._folder = folder or stage.own_folder("lines")
+        self._folder = stage.own_folder("lines")
         self._writers: dict[str, lines.Writer] = {}
         if self._anew:
             for name in (_LIST,) if sharded else (_LIST, _WHOLE):
@@ -52,16 +49,16 @@ class Collected:
     def add(self, project: str, found: Sequence[str]) -> None:
         """Take a project with all lines that the catalogue now has of it; without one, it goes."""
         if found:
-            of_list = projects.line(project, found)
-        elif self._marks:
-            of_list = _gone(project)
-            found = [of_list]
-        else:
+            of_list = lines.joined([projects.line(project, found)])
+            some = lines.joined(found)
+        elif self._anew:
             return
-        self._writer(_LIST).add([of_list])
-        self._writer(projects.shard_of(project)).add(found)
+        else:  # a project that is to go has to be known when documents are merged
+            of_list = some = lines.joined([_gone(project)])
+        self._writer(_LIST).add(of_list)
+        self._writer(projects.shard_of(project)).add(some)
         if not self._sharded:
-            self._writer(_WHOLE).add(found)
+            self._writer(_WHOLE).add(some)
 
     def __enter__(self) -> Collected:  # noqa: PYI034 - typing has Self since Python 3.11
         return self
@@ -70,10 +67,8 @@ class Collected:
         for writer in self._writers.values():
             writer.close()
 
-    def stage(self, others: str | None = None) -> list[str]:
+    def stage(self) -> list[str]:
         """Put the new documents on the stage; give the paths of those that the site no longer needs."""
-        for name in sorted(os.listdir(others)) if others else ():
-            self._writer(name).append(f"{others}/{name}")
         for name, writer in self._writers.items():
             if self._anew:
                 writer.finish(_document(name)[2])
@@ -85,7 +80,8 @@ class Collected:
         if self._anew:
             gone += self._stage.others("assets/releases", {f"{shard}.js" for shard in shards})
             gone += self._stage.others("catalogue", {f"{shard}.json" for shard in shards if self._sharded})
-        for target in (*[_document(shard)[0] for shard in shards], *map(_shard, shards), PROJECTS, "catalogue.json"):
+        of_shards = [*[_document(shard)[0] for shard in shards], *(map(_shard, shards) if self._sharded else ())]
+        for target in (*of_shards, PROJECTS, "catalogue.json"):
             self._stage.settle(target)
         return gone
 
@@ -95,7 +91,7 @@ class Collected:
         hashes = self._hashes()
         for shard in shards:
             target = _document(shard)[0]
-            if self._is_empty(target):
+            if not self._anew and self._is_empty(target):
                 self._stage.drop(target)
                 gone += [target, _shard(shard)]
                 hashes.pop(shard, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -36,16 +35,14 @@ class Refused(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """New files that installers would take for the same wheel, and the one (name, SHA-256) that is published."""
 
     sources: tuple[Source, ...]
     published: tuple[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A wheel to be published, or, with no facts, files that are published already; and what was refused beside it."""
 
     facts: wheels.Facts | None

@@ -15,7 +15,6 @@ from trtreg.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
 __all__ = ["Ledger", "Project", "Row", "Source"]
 
@@ -43,9 +42,10 @@ _ROW: Final = (
     "project, file, version, size, sha256, metadata_sha256, requires_python, uploaded, yanked, entry, provenance_sha256"
 )
 # Each name is looked up behind the one before: to read all rows of an index for their names would take much longer.
+# `min(project)` for the first of a range would, too.
 _NAMES: Final = (
-    "WITH RECURSIVE found (project) AS (SELECT min(project) FROM wheels UNION ALL"
-    " SELECT (SELECT min(project) FROM wheels WHERE project > found.project) FROM found"
+    "WITH RECURSIVE found (project) AS (SELECT * FROM (SELECT project FROM wheels ORDER BY project LIMIT 1) UNION ALL"
+    " SELECT (SELECT project FROM wheels WHERE project > found.project ORDER BY project LIMIT 1) FROM found"
     " WHERE found.project IS NOT NULL)"
     " SELECT project FROM found WHERE project IS NOT NULL UNION SELECT name FROM projects"
 )
@@ -99,7 +99,7 @@ class Source(NamedTuple):
 class Ledger:
     """The open ledger; what `execute` and its like change is only there after `commit`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -266,7 +266,11 @@ class Ledger:
 
     def doomed(self) -> list[tuple[str, str]]:
         """Project and name of the files that are to go and are not published again."""
-        rows = self._db.execute("SELECT project, file FROM doomed EXCEPT SELECT project, file FROM wheels").fetchall()
+        # Not EXCEPT, which reads all wheels.
+        rows = self._db.execute(
+            "SELECT project, file FROM doomed WHERE NOT EXISTS"
+            " (SELECT 1 FROM wheels WHERE wheels.project = doomed.project AND wheels.file = doomed.file)"
+        )
         return [(str(project), str(file)) for project, file in rows]
 
     # -- projects ---------------------------------------------------------------------------------
@@ -298,38 +302,22 @@ class Ledger:
         """The projects whose pages are due, sorted."""
         return (str(name) for (name,) in self._db.execute("SELECT project FROM due ORDER BY project"))
 
-    def due_projects(self, begin: str = "", end: str | None = None) -> Iterator[Project]:
-        """The same with all that their pages show; or those from one name on, up to another that is not among them."""
-        due = "SELECT project AS name FROM due WHERE project >= ?1 AND (?2 IS NULL OR project < ?2)"
-        names = self._db.execute(f"{due} ORDER BY 1", (begin, end))
-        rows = self._db.execute(
-            f"SELECT {_ROW} FROM ({due}) CROSS JOIN wheels ON project = name ORDER BY name, file",  # noqa: S608
-            (begin, end),
-        )
-        return self._projects(names, rows)
-
-    def middle_due(self) -> str:
-        """The project in the middle of those whose pages are due."""
-        query = "SELECT project FROM due ORDER BY project LIMIT 1 OFFSET (SELECT count(*) / 2 FROM due)"
-        (name,) = self._db.execute(query).fetchone()
-        return str(name)
-
-    def all_projects(self) -> Iterator[Project]:
-        """All projects with all that their pages show."""
-        rows = self._db.execute(f"SELECT {_ROW} FROM wheels ORDER BY project, file")  # noqa: S608
-        return self._projects(self._db.execute(f"{_NAMES} ORDER BY 1"), rows)
-
-    def _projects(self, names: Iterable[tuple[str]], rows: Iterable[tuple[Any, ...]]) -> Iterator[Project]:
-        """Put the rows, which come sorted, to the names, which do too."""
-        marked = {name: (status, reason) for name, status, reason in self._db.execute("SELECT * FROM projects")}
-        groups = groupby(rows, itemgetter(0))
-        of, group = next(groups, ("", iter(())))
-        for (name,) in names:
-            wheels: list[Row] = []
-            if of == name:
-                wheels = [*map(Row._make, group)]
-                of, group = next(groups, ("", iter(())))
-            yield Project(name, wheels, *marked.get(name, ("active", "")))
+    def read(self, names: Iterable[str]) -> Iterator[Project]:
+        """Projects, whose names come sorted, with all that their pages show."""
+        stream = iter(names)
+        while some := list(islice(stream, _ASK_AT_ONCE)):
+            names_in = f"IN ({','.join('?' * len(some))})"
+            statuses = self._db.execute(f"SELECT name, status, reason FROM projects WHERE name {names_in}", some)  # noqa: S608
+            marked = {name: (status, reason) for name, status, reason in statuses}
+            query = f"SELECT {_ROW} FROM wheels WHERE project {names_in} ORDER BY project, file"  # noqa: S608
+            groups = groupby(self._db.execute(query, some), itemgetter(0))
+            of, group = next(groups, ("", iter(())))
+            for name in some:
+                wheels: list[Row] = []
+                if of == name:
+                    wheels = [*map(Row._make, group)]
+                    of, group = next(groups, ("", iter(())))
+                yield Project(name, wheels, *marked.get(name, ("active", "")))
 
     def due_count(self) -> int:
         """How many projects are due."""

@@ -6,18 +6,22 @@ A document is a head, which is one line, then the lines with commas between them
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-__all__ = ["Writer", "body", "by_project", "copy", "merge", "project_of"]
+__all__ = ["Writer", "body", "by_project", "copy", "joined", "merge", "project_of"]
 
 _BETWEEN: Final = b",\n"
 _CHUNK: Final = 1 << 18
 _BUFFER: Final = 1 << 13  # there are hundreds at a time
+
+
+def joined(lines: Sequence[str]) -> bytes:
+    """Put lines together as they stand in a document."""
+    return ",\n".join(lines).encode("ascii")
 
 
 class Writer:
@@ -29,19 +33,10 @@ class Writer:
         self._file.write(head.encode("ascii"))
         self._between = b""
 
-    def add(self, lines: Sequence[str]) -> None:
-        """Write more lines."""
-        if lines:
-            self._file.write(self._between + ",\n".join(lines).encode("ascii"))
-            self._between = _BETWEEN
-
-    def append(self, part: str) -> None:
-        """Write all lines of a part that another process has written without head and tail."""
-        with open(part, "rb") as file:
-            if first := file.read(_CHUNK):
-                self._file.write(self._between + first)
-                self._between = _BETWEEN
-                copy(file, self._file.write, os.fstat(file.fileno()).st_size)
+    def add(self, some: bytes) -> None:
+        """Write more lines, one or some that are `joined`."""
+        self._file.write(self._between + some)
+        self._between = _BETWEEN
 
     def finish(self, tail: str = "") -> None:
         """Write the tail, and close the file."""
@@ -95,9 +90,8 @@ def merge(old: BinaryIO, out: BinaryIO, head: str, tail: str, changes: Iterable[
     for project, new in changes:
         start, end = found.find(project, at)
         between = found.copy(out, at, start, between)
-        joined = ",\n".join(new)
-        if joined:
-            out.write(between + joined.encode("ascii"))
+        if new:
+            out.write(between + joined(new))
             between = _BETWEEN
         at = end
     found.copy(out, at, found.end, between)

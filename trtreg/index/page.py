@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from trtreg.index import documents
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trtreg.index.page_config import PageConfig
     from trtreg.index.tree import Stage
 
@@ -29,10 +27,10 @@ _ROW: Final = (
 )
 
 
-def is_complete(site: Path) -> bool:
+def is_complete(site: str | os.PathLike[str]) -> bool:
     """Whether the page has its data, in the format of this trtreg, so that changes can be merged into it."""
     try:
-        with (site / documents.PROJECTS).open("rb") as file:
+        with open(f"{os.fspath(site)}/{documents.PROJECTS}", "rb") as file:
             return file.readline() == documents.PROJECTS_HEAD.encode()
     except FileNotFoundError:
         return False

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trtreg._json_table import Table, UnexpectedJSONError
 from trtreg.errors import SettingError
@@ -19,8 +18,7 @@ __all__ = ["PageConfig", "from_json", "read", "to_json"]
 _KEYS: Final = ("title", "description", "url", "plain-rows", "rows", "releases")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PageConfig:
+class PageConfig(NamedTuple):
     """The choices.
 
     `url` is where the site is served, if that is known: install lines in a copy on a disk name it, and the pages of
@@ -51,7 +49,7 @@ def read(path: str | PathLike[str]) -> PageConfig:
 
 def to_json(config: PageConfig) -> str:
     """Write the choices as the ledger keeps them."""
-    return json.dumps({key.replace("_", "-"): value for key, value in asdict(config).items()})
+    return json.dumps({key.replace("_", "-"): value for key, value in config._asdict().items()})
 
 
 def from_json(text: str) -> PageConfig:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["line", "shard_of"]
 
 _STRING: Final = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+# Between these keys of a line, which stand in this order, is what is said of a project.
+_KEYS: Final = tuple(
+    f',"{key}":' for key in ("yanked", "status", "summary", "requires", "tensorrt", "machine", "glibc", "cuda", "ops")
+)
 _OP: Final = re.compile(rf'\{{"name":({_STRING}),"version":({_STRING}),"namespace":({_STRING})')
 
 
@@ -27,57 +31,56 @@ def shard_of(project: str) -> str:
 
 def line(project: str, lines: Sequence[str]) -> str:
     """Sum up the lines that the catalogue has of a project."""
-    newest = _newest(lines)
-    first = newest[0]
-    version = _between(first, ',"version":', ',"file":')
-    yanked = _between(first, ',"yanked":', ',"status":')
-    status = _between(first, ',"status":', ",")
-    summary = _between(first, ',"summary":', ',"requires":')
-    tensorrt = _between(first, ',"tensorrt":', ',"machine":')
-    gpu = _between(first, ',"cuda":', ',"ops":')  # with "sms" and "ptx"
-    ops = _ops(newest)
-    tail = first[first.index(',"ops":[') :]
-    others = () if all(one.endswith(tail) for one in lines) else _ops(lines) - ops
-    older = f',"older_ops":[{_listed(others)}]' if others else ""
-    machines = ",".join(sorted({_between(one, ',"machine":', ',"glibc":') for one in newest}))
+    newest = _newest(project, lines)
+    version = _version(project, newest[0])
+    cuts = [_cut(one) for one in newest]
+    _, yanked, status, summary, _, tensorrt, _, _, gpu, tail = cuts[0]  # `gpu` has "sms" and "ptx", too
+    status = status.partition(",")[0]  # the link to a provenance object may follow
+    machines = ",".join(sorted({machine for *_, machine, _, _, _ in cuts}))
+    ops = _ops({cut[-1] for cut in cuts})
+    others = [one.partition(',"ops":')[2] for one in lines if not one.endswith(tail)]  # mostly all are the same
+    older_ops = _ops({*others}) - ops
+    older = f',"older_ops":[{_listed(older_ops)}]' if older_ops else ""
     return (
-        f'{{"project":"{project}","version":{version},"summary":{summary},"status":{status},"yanked":{yanked},'
+        f'{{"project":"{project}","version":"{version}","summary":{summary},"status":{status},"yanked":{yanked},'
         f'"files":{len(lines)},"shard":"{shard_of(project)}","ops":[{_listed(ops)}],"tensorrt":{tensorrt},'
         f'"machines":[{machines}],"cuda":{gpu}{older}}}'
     )
 
 
-def _newest(lines: Sequence[str]) -> Sequence[str]:
+def _newest(project: str, lines: Sequence[str]) -> Sequence[str]:
     """The files of the newest version that is neither withdrawn nor a pre-release, else of the newest of all."""
     for at in range(len(lines) - 1, -1, -1):
-        same = lines[at][: lines[at].index(',"file":') + 1]  # {"project":"...","version":"...",
-        if ',"yanked":false,' in lines[at] and not version_of(same[same.rindex(":") + 2 : -2]).is_prerelease:
+        version = _version(project, lines[at])
+        if ',"yanked":false,' in lines[at] and not version_of(version).is_prerelease:
             first = at
-            while first and lines[first - 1].startswith(same):
+            while first and _version(project, lines[first - 1]) == version:
                 first -= 1
             return lines[at : first - 1 if first else None : -1]
     return lines[-1:]
 
 
-def _between(line: str, key: str, end: str) -> str:
-    """Cut the text of a value out of a line.
+def _version(project: str, line: str) -> str:
+    begin = len(project) + len('{"project":"","version":"')
+    return line[begin : line.index('"', begin)]
+
+
+def _cut(line: str) -> list[str]:
+    """Cut a line into the texts before, between and behind the keys.
 
     The lines are the publisher's own, with their keys always in this order, and to parse them would take several times
     as long. No string can look like a key: its quotes have backslashes before them.
     """
-    begin = line.index(key) + len(key)
-    return line[begin : line.index(end, begin)]
+    found = []
+    for key in _KEYS:
+        text, _, line = line.partition(key)
+        found.append(text)
+    return [*found, line]
 
 
-def _ops(lines: Iterable[str]) -> set[str]:
+def _ops(texts: Iterable[str]) -> set[str]:
     """Name, version and namespace of each op, as JSON."""
-    found: set[str] = set()
-    text = ""
-    for line in lines:
-        if not text or not line.endswith(text):  # most releases of a project have the same
-            text = line[line.index(',"ops":[') :]
-            found.update([f"[{name},{version},{namespace}]" for name, version, namespace in _OP.findall(text)])
-    return found
+    return {f"[{','.join(op)}]" for text in texts for op in _OP.findall(text)}
 
 
 def _listed(ops: Iterable[str]) -> str:

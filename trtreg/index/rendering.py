@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from trtreg.index import beside, catalogue, documents, page, page_config, pages, tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from trtreg.index.ledger import Ledger, Project
 
@@ -21,41 +21,46 @@ _TELL_EVERY: Final = 500  # projects
 _WORTH_WHILE: Final = 1000  # projects from which on a second process pays
 
 
-def bring_up_to_date(site: Path, ledger: Ledger, on_progress: OnProgress, processes: int = 1) -> tuple[int, int]:
+def bring_up_to_date(site: str, ledger: Ledger, on_progress: OnProgress, processes: int = 1) -> tuple[int, int]:
     """Make the site show what the ledger says; give how many projects were due and how many files written.
 
     Broken off anywhere, it is to be called again; called twice, it does nothing the second time.
     """
     sharded = ledger.has_more_than(catalogue.LARGEST)
-    shown = f"{sharded} {_look(site / 'catalogue.json')}"
+    shown = f"{sharded} {_look(f'{site}/catalogue.json')}"
     whole = shown == ledger.setting("catalogue") and page.is_complete(site)
     if whole and not ledger.due_count() and not ledger.setting("page_due"):
         return 0, 0
     names = list(ledger.projects())
+    due = list(ledger.due())
     if not whole:  # the first time, or somebody has been here: what is not known to be right is made again
-        ledger.begin()
-        ledger.owe(names)
-        ledger.commit()
-    due = ledger.due_count()
-    with tree.Stage(site) as stage:
-        rendering = _Rendering(stage, ledger, on_progress, anew=not whole, sharded=sharded)
-        gone = rendering.run(due, processes if due >= _WORTH_WHILE else 1)
-        stage.add("simple/index.html", pages.root_html(names))
-        stage.add("simple/index.json", pages.root_json(names))
-        page.stage(stage, page_config.from_json(ledger.setting("page")))
+        forget(ledger)  # also by the next command, should this one be broken off
+        due = sorted({*names, *due})
+    together = processes > 1 and len(due) >= _WORTH_WHILE and beside.is_possible()
+    with tree.Stage(site) as stage, beside.Shares(due) as shares:
+        made = _Pages(stage, ledger, shares, on_progress)
+        with beside.beside(made.make_beside) if together else nullcontext(lambda: 0) as others:
+            with documents.Collected(stage, anew=not whole, sharded=sharded) as collected:
+                gone = _stage_lists(ledger, collected, due, on_progress)
+            stage.add("simple/index.html", pages.root_html(names))
+            stage.add("simple/index.json", pages.root_json(names))
+            page.stage(stage, page_config.from_json(ledger.setting("page")))
+            made.make()
+            stage.count += others()
+        on_progress("writing pages", len(due), len(due))
         stage.publish()
-    for project in set(ledger.due()) - set(names):
+    for project in set(due).difference(names):
         tree.remove_folder(f"{site}/simple/{project}")
     for target in gone:
-        tree.remove(os.fspath(site), target)
+        tree.remove(site, target)
     for project, name in ledger.doomed():
-        tree.unplace(os.fspath(site), project, name)
+        tree.unplace(site, project, name)
     ledger.begin()
-    ledger.set("catalogue", f"{sharded} {_look(site / 'catalogue.json')}")
+    ledger.set("catalogue", f"{sharded} {_look(f'{site}/catalogue.json')}")
     ledger.set("page_due", "")
     ledger.settle()
     ledger.commit()
-    return due, stage.count
+    return len(due), stage.count
 
 
 def forget(ledger: Ledger) -> None:
@@ -77,49 +82,45 @@ def render(project: Project, links: pages.Links) -> dict[str, bytes]:
     return {"index.html": html.encode("utf-8"), "index.json": json.encode("utf-8")}
 
 
-class _Rendering:
-    """The pages and lines of the projects that are due, on their way to the stage."""
+def _stage_lists(
+    ledger: Ledger, collected: documents.Collected, due: Sequence[str], on_progress: OnProgress
+) -> list[str]:
+    """Stage the documents that list releases and projects; give those that are to go."""
+    where = links(ledger)
+    for done, project in enumerate(ledger.read(due)):
+        if not done % _TELL_EVERY:
+            on_progress("writing lists", done, len(due))
+        pages.sort(project.wheels)
+        collected.add(project.name, catalogue.lines(project, where))
+    on_progress("writing lists", len(due), len(due))
+    return collected.stage()
 
-    def __init__(
-        self, stage: tree.Stage, ledger: Ledger, on_progress: OnProgress, *, anew: bool, sharded: bool
-    ) -> None:
-        self.stage = stage
+
+class _Pages:
+    """The pages of the projects that are due, on their way to the stage, by one process or two.
+
+    The first makes the lists meanwhile, and then helps: so both have the same to do, whatever takes how long.
+    """
+
+    def __init__(self, stage: tree.Stage, ledger: Ledger, shares: beside.Shares, on_progress: OnProgress) -> None:
+        self._stage = stage
         self._ledger = ledger
         self._links = links(ledger)
+        self._shares = shares
         self._tell = on_progress
-        self._anew = anew
-        self._sharded = sharded
 
-    def run(self, due: int, processes: int) -> list[str]:
-        """Stage all pages and documents; give the documents that are to go."""
-        with self._collected() as collected:
-            if processes < 2 or not self._anew or not beside.is_possible():  # noqa: PLR2004
-                self._add(collected, self._ledger.due_projects(), due)
-                return collected.stage()
-            middle = self._ledger.middle_due()
-            others = self.stage.own_folder("others")
-            with beside.beside(lambda: self._add_others(middle, others)) as result:
-                self._add(collected, self._ledger.due_projects(end=middle), due // 2)
-                self.stage.count += result()
-            return collected.stage(others)
+    def make(self) -> None:
+        """Stage the pages of which no other process has begun to do that."""
+        for begin, names in self._shares:
+            self._tell("writing pages", begin, len(self._shares))
+            for project in self._ledger.read(names):
+                made = render(project, self._links)
+                if made:
+                    self._stage.add_page(project.name, made)
 
-    def _collected(self, folder: str | None = None) -> documents.Collected:
-        return documents.Collected(self.stage, anew=self._anew, sharded=self._sharded, folder=folder)
-
-    def _add(self, collected: documents.Collected, due: Iterable[Project], count: int) -> None:
-        done = 0
-        for done, project in enumerate(due, 1):
-            made = render(project, self._links)
-            if made:
-                self.stage.add_page(project.name, made)
-            collected.add(project.name, catalogue.lines(project, self._links))
-            if not done % _TELL_EVERY:
-                self._tell("writing pages", done, count)
-        self._tell("writing pages", done, count)
-
-    def _add_others(self, begin: str, folder: str) -> int:
-        """In the other process: do the projects from one on; give how many files were staged."""
-        before = self.stage.count
+    def make_beside(self) -> int:
+        """Do that in the other process; give how many files were staged."""
+        before = self._stage.count
         parent = os.getppid()
 
         def tell(*_: object) -> None:
@@ -128,15 +129,14 @@ class _Rendering:
 
         self._tell = tell
         self._ledger = self._ledger.again()
-        with self._collected(folder) as collected:
-            self._add(collected, self._ledger.due_projects(begin), 0)
-        return self.stage.count - before
+        self.make()
+        return self._stage.count - before
 
 
-def _look(path: Path) -> str:
+def _look(path: str) -> str:
     """Tell a file from another by what the file system says of it."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except FileNotFoundError:
         return "none"
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"

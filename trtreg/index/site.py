@@ -9,10 +9,8 @@ off before the transaction never was; what comes after it is done by the next co
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trtreg.errors import IndexPublishError, NotPublishedError
@@ -40,7 +38,6 @@ _PLACING: Final = "placing"  # is there as long as files are being put below fil
 _ADD_AT_ONCE: Final = 500
 
 
-@dataclass(kw_only=True, slots=True)
 class Report:
     """What a command did: files that were added and removed, projects that changed, files of the site rewritten.
 
@@ -48,15 +45,16 @@ class Report:
     the files of which attestations are offered now, and were not before.
     """
 
-    added: list[str] = field(default_factory=list)
-    added_count: int = 0
-    removed: list[str] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    attested: list[str] = field(default_factory=list)
-    unchanged: int = 0
-    projects: int = 0
-    written: int = 0
-    recovered: bool = False
+    def __init__(self) -> None:
+        self.added: list[str] = []
+        self.added_count = 0
+        self.removed: list[str] = []
+        self.refused: list[Refused] = []
+        self.attested: list[str] = []
+        self.unchanged = 0
+        self.projects = 0
+        self.written = 0
+        self.recovered = False
 
 
 class Publisher:
@@ -70,8 +68,8 @@ class Publisher:
         trusted_root: str | os.PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self._site = Path(os.path.abspath(site))
-        self._state = self._site / tree.STATE
+        self._site = os.path.abspath(site)
+        self._state = f"{self._site}/{tree.STATE}"
         self._config = config
         self._notary = attested.Notary(trusted_root)
         self._progress = on_progress or (lambda _phase, _done, _total: None)
@@ -108,7 +106,7 @@ class Publisher:
             self._attest(ledger, sorted(scan.attested), report)
             report.refused += scan.refused
             ledger.commit()
-            (self._state / _PLACING).unlink(missing_ok=True)
+            self._placed()
             self._render(ledger, report, processes)
         report.refused.sort()
         return report
@@ -155,8 +153,8 @@ class Publisher:
 
     @contextmanager
     def _open(self, report: Report, *, create: bool) -> Iterator[Ledger]:
-        path = self._state / "ledger.sqlite3"
-        if not path.exists():
+        path = f"{self._state}/ledger.sqlite3"
+        if not os.path.exists(path):
             if not create:
                 raise NotPublishedError(
                     f"{self._site} is no index", remedy="make one: trtreg index build WHEELS -o SITE"
@@ -178,8 +176,8 @@ class Publisher:
             ) from error
 
     def _check_new(self) -> None:
-        if self._site.is_dir():
-            strange = sorted(path.name for path in self._site.iterdir() if path.name != tree.STATE)
+        if os.path.isdir(self._site):
+            strange = sorted(name for name in os.listdir(self._site) if name != tree.STATE)
             if strange:
                 raise IndexPublishError(
                     f"{self._site} is no index, and is not empty",
@@ -189,17 +187,25 @@ class Publisher:
 
     def _recover(self, ledger: Ledger, report: Report) -> None:
         """Finish what an earlier command has begun: delete files that it put there, publish what it committed."""
-        if (self._state / _PLACING).exists():
+        if os.path.exists(f"{self._state}/{_PLACING}"):
             report.recovered = True
             names = (
                 (project, [name for row in ledger.wheels(project) for name in tree.belonging(row)])
                 for project in ledger.projects()
             )
-            tree.sweep(os.fspath(self._site), names)
-            (self._state / _PLACING).unlink()
+            tree.sweep(self._site, names)
+            self._placed()
         if ledger.due_count():
             report.recovered = True
             self._render(ledger, Report())
+
+    def _placing(self) -> None:
+        with open(f"{self._state}/{_PLACING}", "wb"):
+            pass
+
+    def _placed(self) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._state}/{_PLACING}")
 
     def _render(self, ledger: Ledger, report: Report, processes: int = 1) -> None:
         done = rendering.bring_up_to_date(self._site, ledger, self._progress, processes)
@@ -230,7 +236,7 @@ class Publisher:
     def _take(self, ledger: Ledger, judged: Iterable[Accepted], count: int, report: Report) -> None:
         hosted = not ledger.setting("packages_url")
         if hosted:
-            (self._state / _PLACING).touch()
+            self._placing()
         rows: list[tuple[str | int | None, ...]] = []
         known: list[Source] = []
         for done, one in enumerate(judged, 1):
@@ -246,7 +252,7 @@ class Publisher:
                     provenance = None
                     if hosted:
                         provenance = self._notary.provenance(path, facts.name.file, facts.sha256)
-                        tree.place(os.fspath(self._site), path, facts, provenance)
+                        tree.place(self._site, path, facts, provenance)
                 except Refusal as refusal:
                     report.refused.append(intake.Refused(path, str(refusal)))
                 else:
@@ -278,8 +284,8 @@ class Publisher:
                 report.refused.append(intake.Refused(path + intake.SUFFIX, str(refusal)))
                 continue
             if made:
-                (self._state / _PLACING).touch()
-                tree.place_provenance(os.fspath(self._site), name.project, name.file, made)
+                self._placing()
+                tree.place_provenance(self._site, name.project, name.file, made)
                 ledger.attest(name.project, name.file, _sha256(made))
                 report.attested.append(name.file)
 

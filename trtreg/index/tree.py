@@ -16,8 +16,7 @@ from trtreg.errors import IndexBusyError, IndexPublishError
 from trtreg.index.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from trtreg.index.ledger import Row
@@ -39,16 +38,17 @@ __all__ = [
 STATE: Final = ".trtreg"
 _FEW: Final = 64  # files up to which each is synchronised by itself
 _CHUNK: Final = 1 << 20
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 @contextmanager
-def locked(site: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(site: str, *, shared: bool = False) -> Iterator[None]:
     """Be the only publisher of the site, or one of several readers, for as long as this lasts."""
     import fcntl
 
-    state = site / STATE
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("a+b") as file:
+    state = f"{site}/{STATE}"
+    os.makedirs(state, exist_ok=True)
+    with open(f"{state}/lock", "a+b") as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
@@ -69,7 +69,7 @@ def locked(site: Path, *, shared: bool = False) -> Iterator[None]:
 class Stage:
     """New files on their way into the site: they lie in a folder of the same shape, which is merged into the site."""
 
-    def __init__(self, site: Path) -> None:
+    def __init__(self, site: str | os.PathLike[str]) -> None:
         self._site = os.fspath(site)
         self._own: list[str] = []
         self._folder = self.own_folder("stage")
@@ -77,7 +77,7 @@ class Stage:
         # By a descriptor: with the folder's whole path the creation of each page would take longer.
         self._simple = os.open(f"{self._folder}/simple", os.O_RDONLY | os.O_CLOEXEC)
         self._first = not os.path.isdir(f"{self._site}/simple")
-        self._some: list[str] = []
+        self._some: list[str] = []  # the first that this process has staged
         self.count = 0
 
     def __enter__(self) -> Stage:  # noqa: PYI034 - typing has Self since Python 3.11
@@ -86,12 +86,12 @@ class Stage:
     def __exit__(self, *_error: object) -> None:
         os.close(self._simple)
         for folder in self._own:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
     def own_folder(self, name: str) -> str:
         """Make an empty folder that is there as long as the stage."""
         folder = f"{self._site}/{STATE}/{name}"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         os.mkdir(folder)
         self._own.append(folder)
         return folder
@@ -106,13 +106,14 @@ class Stage:
         os.mkdir(project, dir_fd=self._simple)
         for name, data in files.items():
             # Thousands of these: a file object each would take twice as long.
-            path = f"{project}/{name}"
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self._simple)
+            descriptor = os.open(f"{project}/{name}", _CREATE, 0o666, dir_fd=self._simple)
             try:
-                _write_all(descriptor, data)
+                done = os.write(descriptor, data)
+                while done < len(data):
+                    done += os.write(descriptor, data[done:])
             finally:
                 os.close(descriptor)
-            self._count(f"simple/{path}")
+        self._count([f"simple/{project}/{name}" for name in files])
 
     def add(self, target: str, pieces: Iterable[str]) -> None:
         """Stage a file piece by piece, unless the site has the very bytes."""
@@ -134,10 +135,10 @@ class Stage:
         path = f"{self._folder}/{target}"
         if not os.path.exists(path):
             return
-        if _same_bytes(path, f"{self._site}/{target}"):
+        if _same_bytes(f"{self._site}/{target}", path):
             os.unlink(path)
         else:
-            self._count(target)
+            self._count([target])
 
     def drop(self, target: str) -> None:
         """Take a file off the stage."""
@@ -164,7 +165,7 @@ class Stage:
 
     def publish(self) -> None:
         """Make everything durable, then rename it into place: pages first, and files after folders."""
-        few = self.count <= _FEW
+        few = self.count == len(self._some)  # and none by another process
         if few:
             for target in self._some:
                 _sync_file(f"{self._folder}/{target}")
@@ -177,16 +178,10 @@ class Stage:
         else:
             _sync_all(self._site)
 
-    def _count(self, target: str) -> None:
-        self.count += 1
-        if self.count <= _FEW:
-            self._some.append(target)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    done = os.write(descriptor, data)
-    while done < len(data):
-        done += os.write(descriptor, data[done:])
+    def _count(self, targets: Sequence[str]) -> None:
+        self.count += len(targets)
+        if len(self._some) < _FEW:
+            self._some += targets
 
 
 def _has(path: str, data: bytes) -> bool:
@@ -318,11 +313,11 @@ def sweep(site: str, wanted: Iterable[tuple[str, Iterable[str]]]) -> None:
                 os.unlink(f"{site}/files/{project}/{name}")
     with suppress(FileNotFoundError):
         for project in set(os.listdir(f"{site}/files")) - known:
-            shutil.rmtree(f"{site}/files/{project}", ignore_errors=True)
+            remove_folder(f"{site}/files/{project}")
 
 
 def _same_bytes(one: str, other: str) -> bool:
-    """Whether two files hold the same; False where the other is missing."""
+    """Whether two files hold the same; False where one is missing."""
     try:
         with open(one, "rb") as a, open(other, "rb") as b:
             if os.fstat(a.fileno()).st_size != os.fstat(b.fileno()).st_size:
