@@ -35,7 +35,8 @@ made := -name build -o -name __pycache__ -o -name '*.egg-info' -o -name '.*_cach
 files = $(sort $(shell find $(1) \( $(made) \) -prune -o -type f -not -name '*.so' -not -name trtplugin.json -print))
 core_sources := $(call files,trtreg) bin/trtreg pyproject.toml README.md LICENSE
 # What a plugin's build takes from this tree: the headers, the build backend, and the manifest that it writes.
-sdk_sources := $(call files,trtreg/sdk) trtreg/manifest.py trtreg/_json_table.py trtreg/_elf.py
+sdk_sources := $(call files,trtreg/sdk) $(patsubst %,trtreg/%.py,\
+  manifest creator_key _dataclass _elf _json_table _json_text _patterns _versions)
 plugin_sources = $(filter-out plugin-packages/$(1)/tests/%,$(call files,plugin-packages/$(1)))
 
 .PHONY: help demo test faults fuzz lint docs wheels bench clean FORCE

@@ -37,7 +37,9 @@ def test_what_only_developers_need_is_left_out(text, expected):
 
 def test_errors_are_given_once_and_in_order():
     said = [
-        Message("warning", "w"), Message("error", "b"), Message("internal_error", "a"), Message("error", "b"),
-        Message("error", NO_DRIVER),
+        Message(severity=severity, text=text)
+        for severity, text in [
+            ("warning", "w"), ("error", "b"), ("internal_error", "a"), ("error", "b"), ("error", NO_DRIVER)
+        ]
     ]  # fmt: skip
     assert _complaints.errors(said) == ["b", "a"]

@@ -401,7 +401,7 @@ def test_without_tensorrt(run_python):
     code = """
 import sys
 from trtreg import flavour
-flavour.installed = lambda: ()
+flavour.installed = lambda *_: ()
 import trtreg
 trtreg.onnx2trt(b"x")
 """

@@ -42,8 +42,6 @@ def lock(**changes):
 
 
 def plugin(name="trtplugin-foo", version="1.0", digest=HASH, keys=(FOO,), machine="x86_64", tmp="plugin-folder"):
-    from pathlib import Path
-
     library = Library(
         file="lib.so",
         sha256=digest,
@@ -53,7 +51,7 @@ def plugin(name="trtplugin-foo", version="1.0", digest=HASH, keys=(FOO,), machin
     )
     manifest = Manifest(package=name, version=version, library=library, tensorrt={"rtx": ">=1.7"})
     return InstalledPlugin(
-        distribution=name, version=version, package=name, root=Path(tmp), manifest=manifest, problem=None
+        distribution=name, version=version, package=name, folder=tmp, manifest=manifest, problem=None
     )
 
 

@@ -30,8 +30,8 @@ def test_a_given_tensorrt_is_taken():
 
 def test_that_no_tensorrt_is_installed_is_a_fact(monkeypatch):
     monkeypatch.setattr(sys, "path", [path for path in sys.path if not path.endswith("site-packages")])
-    for flavours in flavour.Flavour:
-        monkeypatch.delitem(sys.modules, flavours.module, raising=False)
+    for kind in flavour.FLAVOURS:
+        monkeypatch.delitem(sys.modules, kind.module, raising=False)
     facts = environment.read()
     assert (facts.flavour, facts.tensorrt_version) == (None, None)
     assert "no TensorRT is installed" in facts.tensorrt_problem

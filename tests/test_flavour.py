@@ -1,4 +1,6 @@
+import copy
 import logging
+import pickle
 import sys
 import threading
 
@@ -6,7 +8,7 @@ import pytest
 
 from trtreg import flavour
 from trtreg.errors import SettingError, TensorRTNotFoundError
-from trtreg.flavour import Flavour, InstalledTensorRT
+from trtreg.flavour import FLAVOURS, Flavour, InstalledTensorRT
 
 
 @pytest.fixture
@@ -41,9 +43,19 @@ def found(kind, version, distribution=None):
     return InstalledTensorRT(flavour=kind, version=version, distribution=distribution or kind.module)
 
 
+@pytest.mark.parametrize("kind", FLAVOURS)
+def test_there_is_one_of_each(kind):
+    copies = (copy.copy(kind), copy.deepcopy(kind), pickle.loads(pickle.dumps(kind)))  # noqa: S301
+    assert all(one is kind for one in copies)
+
+
+def heard(messages):
+    return [(message.severity, message.text) for message in messages]
+
+
 def test_the_modules_and_extras():
-    assert [f.module for f in Flavour] == ["tensorrt", "tensorrt_rtx", "tensorrt_lean"]
-    assert [f.extra for f in Flavour] == ["tensorrt", "rtx", "lean"]
+    assert [f.module for f in FLAVOURS] == ["tensorrt", "tensorrt_rtx", "tensorrt_lean"]
+    assert [f.extra for f in FLAVOURS] == ["tensorrt", "rtx", "lean"]
 
 
 def test_a_real_tensorrt_is_installed_and_loads():
@@ -143,8 +155,8 @@ def test_the_logger_forwards_and_can_be_captured(caplog):
                 thread.join()
             logger.log(severity.VERBOSE, "talk")
         logger.log(severity.INFO, "after")
-    assert inner == [("internal_error", "bad")]
-    assert outer == [("warning", "100 % odd"), ("internal_error", "bad"), ("verbose", "talk")]
+    assert heard(inner) == [("internal_error", "bad")]
+    assert heard(outer) == [("warning", "100 % odd"), ("internal_error", "bad"), ("verbose", "talk")]
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
         ("WARNING", "100 % odd"),
         ("CRITICAL", "bad"),

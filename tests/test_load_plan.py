@@ -1,7 +1,5 @@
 """Plans are pure: packages here are manifests only, and nothing is loaded."""
 
-from pathlib import Path
-
 import pytest
 from manifests import describe
 
@@ -23,7 +21,7 @@ def package(name, *keys):
         distribution=name,
         version="1.0",
         package=name,
-        root=Path("/site") / name,
+        folder=f"/site/{name}",
         manifest=describe(b"", keys, name),
         problem=None,
     )

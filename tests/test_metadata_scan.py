@@ -273,8 +273,17 @@ def test_names_are_normalised_as_the_standard_says(name):
     assert _metadata_scan.normalised(name) == re.sub(r"[-_.]+", "-", name).lower()
 
 
+@pytest.mark.parametrize("folder", ["Some_Name-1.0.dist-info", "some.name-1.0.DIST-INFO", "SOME_name-1.0.egg-info"])
+def test_name_and_version_whatever_the_folder_is_called(site, folder):
+    (site / folder).mkdir()
+    file = "PKG-INFO" if folder.endswith("egg-info") else "METADATA"
+    (site / folder / file).write_text("Name: Some.Name\nVersion: 1.0\n", encoding="utf-8")
+    for scan in (None, _metadata_scan.read([str(site)])):
+        assert _metadata_scan.name_and_version("some-name", [str(site)], scan) == ("Some.Name", "1.0")
+
+
 @pytest.mark.parametrize("name", ["pytest", "PyTest", "hypothesis", "no-such-distribution"])
-def test_name_and_version_of_a_distribution(name):
+def test_name_and_version_of_a_distribution(name, monkeypatch):
     from importlib.metadata import PackageNotFoundError, metadata
 
     try:
@@ -282,3 +291,6 @@ def test_name_and_version_of_a_distribution(name):
     except PackageNotFoundError:
         expected = None
     assert _metadata_scan.name_and_version(name, sys.path) == expected
+    scan = _metadata_scan.read(sys.path)
+    monkeypatch.setattr(os, "listdir", lambda path: pytest.fail(f"{path} is listed again"))
+    assert _metadata_scan.name_and_version(name, sys.path, scan) == expected

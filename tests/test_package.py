@@ -27,6 +27,15 @@ def test_the_version_is_pyprojects():
     assert re.search(r'^version = "(.*)"$', text, re.MULTILINE)[1] == trtreg.__version__
 
 
+def test_the_errors_can_be_had_before_they_are_imported(run_python):
+    code = """
+import sys, trtreg
+before = "trtreg.errors" in sys.modules
+print(before, trtreg.errors.TrtregError is trtreg.TrtregError)
+"""
+    assert run_python(code).stdout == "False True\n"
+
+
 # What only commands that read indexes need.
 OF_INDEXES = ("requests", "urllib3", "sqlite3", "ssl", "http.client", "tomllib", "tomli")
 

@@ -7,6 +7,7 @@ TYPE_CHECKING = False  # `typing` takes longer to import than all the rest
 if TYPE_CHECKING:
     from typing import Any
 
+    from trtreg import errors as errors
     from trtreg.convert import onnx2trt
     from trtreg.discovery import InstalledPlugin, discover
     from trtreg.engine import Engine, save_trt_engine
@@ -52,6 +53,11 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> "Any":
+    # A module: those that `trtreg list` imports reach it by this, as most runs of that meet no error.
+    if name == "errors":
+        import trtreg.errors
+
+        return trtreg.errors
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

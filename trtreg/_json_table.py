@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import TYPE_CHECKING, Final, TypeVar
+import sys
 
+from trtreg import _patterns
+
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final, TypeVar
+
+    _T = TypeVar("_T")
 
 __all__ = ["Table", "UnexpectedJSONError"]
 
-_T = TypeVar("_T")
 _NAMES: Final = {dict: "object", list: "array", str: "str", int: "int", float: "float"}
 
 
@@ -36,7 +40,9 @@ class Table:
     @classmethod
     def root(cls, data: object, path: str = "") -> Table:
         """Begin at the top, or at what stands at `path` of a larger document."""
-        return cls(_checked(data, dict, f"'{path}'" if path else "the document"), path)
+        if not isinstance(data, dict):
+            raise _wrong_type(data, "object", f"'{path}'" if path else "the document")
+        return cls(data, path)
 
     def keys(self) -> tuple[str, ...]:
         """The keys that are there."""
@@ -54,7 +60,7 @@ class Table:
         """A string that matches the whole pattern."""
         if default is not None and key not in self._data:
             return default
-        return self._string(key, self._required(key), self._at(key), pattern)
+        return self._string(self._required(key), pattern, key)
 
     def optional_string(self, key: str, pattern: str | None = None) -> str | None:
         """The same, or None where the key is absent or null."""
@@ -68,7 +74,7 @@ class Table:
 
     def table(self, key: str) -> Table:
         """A nested object."""
-        return Table(_checked(self._required(key), dict, self._at(key)), self._join(key))
+        return Table(self._checked(self._required(key), dict, key), self._join(key))
 
     def optional_table(self, key: str) -> Table | None:
         """The same, or None where the key is absent or null."""
@@ -76,10 +82,8 @@ class Table:
 
     def tables(self, key: str) -> tuple[Table, ...]:
         """An array of objects."""
-        items = enumerate(_checked(self._required(key), list, self._at(key)))
-        return tuple(
-            Table(_checked(item, dict, self._at(f"{key}[{i}]")), self._join(f"{key}[{i}]")) for i, item in items
-        )
+        items = enumerate(self._checked(self._required(key), list, key))
+        return tuple([Table(self._checked(item, dict, key, i), self._join(key, i)) for i, item in items])
 
     def optional_tables(self, key: str) -> tuple[Table, ...] | None:
         """The same, or None where the key is absent."""
@@ -87,27 +91,23 @@ class Table:
 
     def arrays(self, key: str) -> tuple[list[object], ...]:
         """An array of arrays, empty where the key is absent."""
-        items = enumerate(_checked(self._data.get(key, []), list, self._at(key)))
-        return tuple(_checked(item, list, self._at(f"{key}[{i}]")) for i, item in items)
+        items = enumerate(self._checked(self._data.get(key, []), list, key))
+        return tuple([self._checked(item, list, key, i) for i, item in items])
 
     def strings(self, key: str, pattern: str) -> tuple[str, ...]:
         """An array of strings that match the whole pattern."""
-        items = enumerate(_checked(self._required(key), list, self._at(key)))
-        return tuple(self._string(key, item, self._at(f"{key}[{i}]"), pattern) for i, item in items)
+        items = enumerate(self._checked(self._required(key), list, key))
+        return tuple([self._string(item, pattern, key, i) for i, item in items])
 
     def optional_numbers(self, key: str) -> tuple[int | float, ...] | None:
         """An array of finite numbers, or None where the key is absent."""
         if key not in self._data:
             return None
         numbers = []
-        for i, item in enumerate(_checked(self._data[key], list, self._at(key))):
+        for i, item in enumerate(self._checked(self._data[key], list, key)):
             if isinstance(item, bool) or not isinstance(item, int | float):
-                raise _wrong_type(item, "number", self._at(f"{key}[{i}]"))
-            try:
-                finite = isfinite(item)
-            except OverflowError:  # an integer beyond all floats
-                finite = False
-            if not finite:
+                raise _wrong_type(item, "number", self._at(key, i))
+            if not abs(item) <= sys.float_info.max:  # not true of NaN either
                 raise self.unexpected(f"{key}[{i}]", found=str(item)[:40], expected="a finite number")
             numbers.append(item)
         return tuple(numbers)
@@ -116,19 +116,19 @@ class Table:
         """A pair of counts, lowest and highest, or None where the key is absent."""
         if key not in self._data:
             return None
-        pair = [self._integer(key, item, 0) for item in _checked(self._data[key], list, self._at(key))]
+        pair = [self._integer(key, item, 0) for item in self._checked(self._data[key], list, key)]
         if len(pair) != 2 or pair[0] > pair[1]:  # noqa: PLR2004 - a pair
             raise self.unexpected(key, found=str(pair), expected="[lowest, highest]")
         return pair[0], pair[1]
 
-    def _string(self, key: str, value: object, where: str, pattern: str | None) -> str:
-        import re
-
-        text = _checked(value, str, where)
+    def _string(self, value: object, pattern: str | None, key: str, index: int | None = None) -> str:
+        text = self._checked(value, str, key, index)
         # JSON can spell half of a surrogate pair, which no file and no terminal takes. Without a pattern all is taken.
         if pattern is not None and not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+            where = self._at(key, index)
             raise UnexpectedJSONError(f"Unexpected value in {where}", found=ascii(text), expected="Unicode characters")
-        if pattern is not None and re.fullmatch(pattern, text) is None:
+        if pattern is not None and not _patterns.matches(pattern, text):
+            where = self._at(key, index)
             raise UnexpectedJSONError(
                 f"Unexpected value in {where}", found=repr(text), expected=f"{key} like {pattern}"
             )
@@ -137,7 +137,7 @@ class Table:
     def _integer(self, key: str, value: object, minimum: int) -> int:
         if isinstance(value, bool):  # a bool is an int to Python, not to JSON
             raise _wrong_type(value, "int", self._at(key))
-        number = _checked(value, int, self._at(key))
+        number = self._checked(value, int, key)
         if number < minimum:
             raise self.unexpected(key, found=str(number), expected=f"{minimum} or more")
         return number
@@ -148,17 +148,17 @@ class Table:
         except KeyError:
             raise UnexpectedJSONError(f"Missing required key {self._at(key)}") from None
 
-    def _join(self, key: str) -> str:
-        return f"{self._path}.{key}" if self._path else key
+    def _checked(self, value: object, expected: type[_T], key: str, index: int | None = None) -> _T:
+        if not isinstance(value, expected):
+            raise _wrong_type(value, _NAMES[expected], self._at(key, index))
+        return value
 
-    def _at(self, key: str) -> str:
-        return f"'{self._join(key)}'"
+    def _join(self, key: str, index: int | None = None) -> str:
+        place = key if index is None else f"{key}[{index}]"
+        return f"{self._path}.{place}" if self._path else place
 
-
-def _checked(value: object, expected: type[_T], where: str) -> _T:
-    if not isinstance(value, expected):
-        raise _wrong_type(value, _NAMES[expected], where)
-    return value
+    def _at(self, key: str, index: int | None = None) -> str:
+        return f"'{self._join(key, index)}'"
 
 
 def _wrong_type(value: object, expected: str, where: str) -> UnexpectedJSONError:

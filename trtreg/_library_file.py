@@ -120,7 +120,7 @@ def explain_refusal(
             found=f"no {', '.join(obstacles.missing)}",
             remedy=f"install what has them and put it on the loader's path, or ask the author of {owner}",
         )
-    said = [*obstacles.complaints, *(text for severity, text in messages if severity in {"error", "internal_error"})]
+    said = [*obstacles.complaints, *(one.text for one in messages if one.severity in {"error", "internal_error"})]
     if words is None and "getCreators" not in examine(path, owner=owner).exports:
         said.append("it has no getCreators, but getPluginCreators, which TensorRT 10 does not ask for any more")
     if words is not None:

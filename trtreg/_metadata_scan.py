@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     Plugin: TypeAlias = tuple[str, str, str, str]
     """Name, version and import package of a distribution, and the folder of its metadata."""
 
+    Infos: TypeAlias = tuple[str, list[str]]
+    """The beginning of a path, and the names of the folders of metadata that are there."""
+
 __all__ = ["GROUP", "Scan", "UnusualError", "name_and_version", "normalised", "read"]
 
 GROUP = "trtreg.plugins"
 
+_KINDS = (".dist-info", ".egg-info")
 _METADATA = ("METADATA", "PKG-INFO")
 _LONGEST = 1 << 20  # bytes of a file; beyond that it is not what is usual
 _DECISIVE = ("tensorrt", "pynvml", "nvidia_ml_py", "packaging")
@@ -38,17 +42,18 @@ _DECISIVE = ("tensorrt", "pynvml", "nvidia_ml_py", "packaging")
 class Scan:
     """The plugins that were found, and what was looked at.
 
-    Of each folder of the path there are its path and identity; the places in it where there are no entry points and
-    where there are some; the identities of the latter, one after the other; and the names in it of packages on which it
-    depends whether a plugin fits.
+    `infos` is all metadata, whether or not of a plugin. Of each folder of the path there are its path and identity; the
+    places in it where there are no entry points and where there are some; the identities of the latter, one after the
+    other; and the names in it of packages on which it depends whether a plugin fits.
     """
 
     # No dataclass: importing those takes longer than a scan.
-    __slots__ = ("folders", "plugins")
+    __slots__ = ("folders", "infos", "plugins")
 
-    def __init__(self, plugins: list[Plugin], folders: list[Folder]) -> None:
+    def __init__(self, plugins: list[Plugin], folders: list[Folder], infos: list[Infos]) -> None:
         self.plugins = plugins
         self.folders = folders
+        self.infos = infos
 
 
 class UnusualError(Exception):
@@ -62,28 +67,28 @@ def read(paths: Sequence[str]) -> Scan | None:
     """
     if not _is_usual_import_system():
         return None
-    every: list[str] = []
-    candidates: list[tuple[str, bytes]] = []
+    infos: list[Infos] = []
+    candidates: list[tuple[str, str]] = []
     try:
-        folders = [_read_folder(path, every, candidates) for path in dict.fromkeys(paths)]
-        return Scan([*_plugins(candidates, every)], folders)
+        folders = [_read_folder(path, infos, candidates) for path in dict.fromkeys(paths)]
+        return Scan([*_plugins(candidates, infos)], folders, infos)
     except (UnusualError, OSError, ValueError, TypeError):  # not UTF-8; a path that is none, or may not be entered
         return None
 
 
-def name_and_version(distribution: str, paths: Sequence[str]) -> tuple[str, str] | None:
-    """What the metadata of a distribution says; None where there is none. UnusualError: ask importlib.metadata."""
+def name_and_version(distribution: str, paths: Sequence[str], scan: Scan | None = None) -> tuple[str, str] | None:
+    """What the metadata of a distribution says; None where there is none. UnusualError: ask importlib.metadata.
+
+    With a scan of those paths the folders are not listed again.
+    """
     if not _is_usual_import_system():
         raise UnusualError
     sought = normalised(distribution)
     try:
-        for path in dict.fromkeys(paths):
-            _refuse_egg(path)
-            if not os.path.exists(path or "."):  # noqa: PTH110 - no pathlib here
-                continue
-            for name in os.listdir(path or "."):  # noqa: PTH208
-                if name[:1].lower() == sought[:1] and _is_metadata(name) and _key(name) == sought:
-                    return _headers(os.path.join(path, name))  # noqa: PTH118
+        for start, infos in scan.infos if scan else map(_list, dict.fromkeys(paths)):
+            for info in infos:
+                if info[0].lower() == sought[0] and _key(info) == sought:
+                    return _headers(start + info)
     except (OSError, ValueError, TypeError) as error:
         raise UnusualError from error
     return None
@@ -96,8 +101,14 @@ def _is_usual_import_system() -> bool:
     return names == [("_frozen_importlib_external", "PathFinder")]
 
 
-def _read_folder(path: str, every: list[str], candidates: list[tuple[str, bytes]]) -> Folder:
-    """Look into a folder of the path: `every` gets its metadata, `candidates` those which may be a plugin's."""
+def _list(path: str) -> Infos:
+    _refuse_egg(path)
+    names = os.listdir(path or ".") if os.path.exists(path or ".") else ()  # noqa: PTH110, PTH208 - no pathlib here
+    return os.path.join(path, ""), _metadata_among(names)  # noqa: PTH118
+
+
+def _read_folder(path: str, infos: list[Infos], candidates: list[tuple[str, str]]) -> Folder:
+    """Look into a folder of the path: `infos` gets the names of its metadata, `candidates` what may be a plugin's."""
     _refuse_egg(path)
     known = _identity.identity(path or ".")
     without: list[str] = []
@@ -108,24 +119,24 @@ def _read_folder(path: str, every: list[str], candidates: list[tuple[str, bytes]
     folder = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         names = os.listdir(folder)  # noqa: PTH208 - no pathlib here
-        for name in names:
-            if not _is_metadata(name):
-                continue
-            place = os.path.join(path, name)  # noqa: PTH118
-            every.append(place)
+        # This loop is most of what `trtreg list` does that is not kept.
+        start, found = os.path.join(path, ""), _metadata_among(names)  # noqa: PTH118
+        infos.append((start, found))
+        access, existing = os.access, os.F_OK
+        for name in found:
             file = name + "/entry_points.txt"
             # Most have none, and an exception costs more than to ask before.
-            if not os.access(file, os.F_OK, dir_fd=folder):
+            if not access(file, existing, dir_fd=folder):
                 without.append(file)
                 continue
             content = _read_file(file, folder, identities)
             having.append(file)
             # "~": pip was killed, and has left here what it had set aside
-            if GROUP in content.decode() and not name.startswith("~"):
-                candidates.append((place, content))
+            if GROUP in content and not name.startswith("~"):
+                candidates.append((start + name, content))
     finally:
         os.close(folder)
-    decisive = sorted(name for name in names if name.startswith(_DECISIVE))
+    decisive = sorted([name for name in names if name.startswith(_DECISIVE)])
     return path, known, without, having, identities, decisive
 
 
@@ -134,9 +145,8 @@ def _refuse_egg(path: str) -> None:
         raise UnusualError
 
 
-def _is_metadata(name: str) -> bool:
-    tail = name[-9:].lower()
-    return tail == ".egg-info" or (tail == "dist-info" and name[-10:-9] == ".")
+def _metadata_among(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name[-5:].lower() == "-info" and name[-10:].lower().endswith(_KINDS)]
 
 
 def _key(name: str) -> str:
@@ -144,31 +154,34 @@ def _key(name: str) -> str:
     return normalised(name.lower().rpartition(".")[0].partition("-")[0])
 
 
-def _read_file(path: str, folder: int | None = None, identities: list[int] | None = None) -> bytes:
+def _read_file(path: str, folder: int | None = None, identities: list[int] | None = None) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
     try:
         before = os.fstat(descriptor)
-        content = os.read(descriptor, _LONGEST)
+        # One byte more than there should be. A fixed length that is long enough for all takes ten times as long.
+        content = os.read(descriptor, min(before.st_size, _LONGEST) + 1)
     finally:
         os.close(descriptor)
     if len(content) != before.st_size:
         raise UnusualError
     if identities is not None:
-        identities += _identity.of(before)
-    return content
+        identities += (before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns)
+    return content.decode()
 
 
-def _plugins(candidates: Iterable[tuple[str, bytes]], every: Iterable[str]) -> Iterator[Plugin]:
+def _plugins(candidates: Iterable[tuple[str, str]], every: Iterable[Infos]) -> Iterator[Plugin]:
+    described = [(place, *_headers(place), [*_packages(content)]) for place, content in candidates]
+    # The first folder on the path of each of these distributions; names of others are not looked at more closely.
     first: dict[str, str] = {}
+    initials = {name[0].lower() for _, name, _, _ in described}
+    for start, infos in every:
+        for info in infos:
+            if info[0].lower() in initials:
+                first.setdefault(_key(info), start + info)
     seen: set[tuple[str, str]] = set()
-    for place, content in candidates:
-        packages = [*_packages(content.decode())]
-        name, version = _headers(place)
-        if not first:
-            for other in every:
-                first.setdefault(_key(os.path.basename(other)), other)  # noqa: PTH119
+    for place, name, version, packages in described:
         if first.get(normalised(name), place) != place:
-            continue  # shadowed, by the names of the folders
+            continue  # shadowed
         for package in packages:
             if (normalised(name), package) not in seen:
                 seen.add((normalised(name), package))
@@ -203,7 +216,7 @@ def _headers(place: str) -> tuple[str, str]:
     values: dict[str, str] = {}
     last = "name"
     # Not splitlines(), which knows more ends of lines than email's parser does.
-    for line in content.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+    for line in content.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         if not line:
             break
         key, colon, value = line.partition(":")
@@ -219,7 +232,7 @@ def _headers(place: str) -> tuple[str, str]:
     name, version = values.get("name", ""), values.get("version", "")
     for text, marks in ((name, "-_."), (version, "-_.+!")):
         plain = text.translate(dict.fromkeys(map(ord, marks)))
-        if not plain.isascii() or not plain.isalnum():
+        if not plain.isascii() or not plain.isalnum() or not text[0].isalnum():
             raise UnusualError
     return name, version
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Final, Literal
+import os
 
+from trtreg import _json_text, _versions
+from trtreg._dataclass import dataclass
+
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final, Literal
 
     from trtreg.environment import Environment, Gpu
     from trtreg.manifest import Library, Manifest
 
-__all__ = ["Code", "Compatible", "Incompatible", "Reason", "judge", "serves"]
+    Code = Literal["tensorrt-missing", "tensorrt-flavour", "tensorrt-version", "machine", "glibc", "driver", "gpu"]
 
-Code = Literal["tensorrt-missing", "tensorrt-flavour", "tensorrt-version", "machine", "glibc", "driver", "gpu"]
+__all__ = ["Compatible", "Incompatible", "Reason", "judge", "serves"]
 
 _TITLES: Final[dict[Code, str]] = {
     "tensorrt-missing": "TensorRT",
@@ -26,6 +28,7 @@ _TITLES: Final[dict[Code, str]] = {
     "driver": "NVIDIA driver",
     "gpu": "GPU",
 }
+_branches: Final[dict[str, int]] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +93,6 @@ def _runs_on(target: str, sm: str, *, portable: bool) -> bool:
 
 
 def _judge_tensorrt(manifest: Manifest, environment: Environment) -> Iterator[Reason]:
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion
-
     wanted = ", ".join(f"{flavour} {versions}".rstrip() for flavour, versions in sorted(manifest.tensorrt.items()))
     if environment.flavour is None or environment.tensorrt_version is None:
         found = environment.tensorrt_problem or "no TensorRT"
@@ -105,11 +105,7 @@ def _judge_tensorrt(manifest: Manifest, environment: Environment) -> Iterator[Re
         remedy = f"use a TensorRT that {manifest.package} supports, with TRTREG_TENSORRT if several are installed"
         yield Reason(code="tensorrt-flavour", found=found, expected=wanted or "none of this package", remedy=remedy)
         return
-    try:
-        fits = SpecifierSet(versions).contains(environment.tensorrt_version, prereleases=True)
-    except InvalidVersion:
-        fits = False
-    if not fits:
+    if not _versions.is_in(environment.tensorrt_version, versions):
         remedy = f"pip install '{environment.flavour.module}{versions}', or another version of {manifest.package}"
         yield Reason(
             code="tensorrt-version", found=found, expected=f"{environment.flavour.value} {versions}", remedy=remedy
@@ -186,11 +182,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
-@cache
 def _minimum_branch(cuda: str) -> int | None:
     """The oldest driver branch that runs code of this toolkit; see the source that the data file names."""
-    from importlib.resources import files
-
-    table = json.loads(files("trtreg").joinpath("data/cuda_drivers.json").read_text(encoding="utf-8"))
-    branch = table["minimum_branch"].get(cuda.split(".", maxsplit=1)[0])
-    return None if branch is None else int(branch)
+    if not _branches:
+        # Neither importlib.resources nor pathlib, which take longer to import than all of this.
+        path = os.path.join(os.path.dirname(__file__), "data", "cuda_drivers.json")  # noqa: PTH118, PTH120
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            _branches.update(_json_text.loads(file.read())["minimum_branch"])
+    return _branches.get(cuda.split(".", maxsplit=1)[0])

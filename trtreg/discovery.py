@@ -1,25 +1,29 @@
 """Finding the installed plugin packages from metadata alone: nothing of theirs is imported, no library is opened."""
 
+# No pathlib, whose import takes longer than all of this:
+# ruff: noqa: PTH111, PTH113, PTH114, PTH115, PTH118, PTH119, PTH120, PTH208
+
 from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
-from trtreg import _metadata_scan
+import trtreg
+from trtreg import _metadata_scan, _versions
 from trtreg import manifest as manifests
+from trtreg._dataclass import dataclass
 from trtreg._metadata_scan import normalised
-from trtreg.errors import ManifestError, TrtregError, UnknownPluginError
 
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import TypeAlias
+    from pathlib import Path
+    from typing import Any, Final, TypeAlias
 
+    from trtreg.errors import TrtregError
     from trtreg.manifest import Manifest
 
-    _Entry: TypeAlias = tuple[str, str, str, Path]
+    _Entry: TypeAlias = tuple[str, str, str, str]
     """Name and version of a distribution, an import package, and where that is if it lies beside the metadata."""
 
 __all__ = [
@@ -47,20 +51,32 @@ class InstalledPlugin:
     distribution: str
     version: str
     package: str
-    root: Path
+    folder: str
     manifest: Manifest | None
     problem: TrtregError | None
     added: bool = False
 
     @property
+    def root(self) -> Path:
+        """The folder as a path."""
+        from pathlib import Path
+
+        return Path(self.folder)
+
+    @property
     def remedy(self) -> str:
         """How to get it whole again."""
-        return _remedy(self.distribution, self.root) if self.added else f"reinstall {self.distribution}"
+        return _remedy(self.distribution, self.folder) if self.added else f"reinstall {self.distribution}"
 
     @property
     def library_path(self) -> Path | None:
         """Where the plugin library lies, or None without a manifest."""
         return self.root / self.manifest.library.file if self.manifest else None
+
+    @property
+    def library_file(self) -> str | None:
+        """The same as text."""
+        return os.path.join(self.folder, self.manifest.library.file) if self.manifest else None
 
 
 def discover(
@@ -88,7 +104,7 @@ def scanned(
     plugins += [plugin for plugin in damaged if wanted(plugin.distribution)]
     if paths is None:
         taken = {normalised(name) for name, *_ in entries} | {normalised(plugin.distribution) for plugin in damaged}
-        extra = [_added(root) for root in _added_folders() if wanted(root.name)]
+        extra = [_added(folder) for folder in _added_folders() if wanted(os.path.basename(folder))]
         plugins += [plugin for plugin in extra if normalised(plugin.distribution) not in taken]
     return tuple(sorted(plugins, key=lambda plugin: (normalised(plugin.distribution), plugin.package)))
 
@@ -98,10 +114,10 @@ def added() -> tuple[InstalledPlugin, ...]:
     return tuple(map(_added, _added_folders()))
 
 
-def library_folder() -> Path:
+def library_folder() -> str:
     """Where `trtreg add` keeps a folder for each library: see https://specifications.freedesktop.org/basedir/."""
     base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "trtreg" / "libraries"
+    return _plain(f"{base if base.startswith('/') else os.path.expanduser('~/.local/share')}/trtreg/libraries")
 
 
 def find(name: str, plugins: Iterable[InstalledPlugin] | None = None) -> InstalledPlugin:
@@ -111,7 +127,7 @@ def find(name: str, plugins: Iterable[InstalledPlugin] | None = None) -> Install
         if same_name(name, plugin.distribution) or name == plugin.package:
             return plugin
     names = ", ".join(plugin.distribution for plugin in candidates)
-    raise UnknownPluginError(
+    raise trtreg.errors.UnknownPluginError(
         f"No installed plugin is called '{name}'",
         found=names or "no plugin at all",
         remedy=f"pip install {name}, or see `trtreg list`",
@@ -121,6 +137,7 @@ def find(name: str, plugins: Iterable[InstalledPlugin] | None = None) -> Install
 def distribution_of(file: Path) -> str | None:
     """The installed distribution, with its version, that lists `file` among its files."""
     from importlib.metadata import distributions
+    from pathlib import Path
 
     for distribution in distributions():
         for part in distribution.files or ():
@@ -136,12 +153,13 @@ def same_name(one: str, other: str) -> bool:
 
 def _entries(scan: _metadata_scan.Scan) -> Iterator[_Entry]:
     for name, version, package, place in scan.plugins:
-        yield name, version, package, Path(place).parent.joinpath(*package.split("."))
+        yield name, version, package, _plain(os.path.join(os.path.dirname(place), *package.split(".")))
 
 
 def _entry_points(paths: Sequence[str] | None, damaged: list[InstalledPlugin]) -> Iterator[_Entry]:
     """Ask importlib.metadata; plugins whose metadata cannot be understood go to `damaged`."""
     from importlib.metadata import Distribution
+    from pathlib import Path
 
     context: dict[str, Any] = {} if paths is None else {"path": list(paths)}
     seen: set[tuple[str, str]] = set()
@@ -168,8 +186,8 @@ def _entry_points(paths: Sequence[str] | None, damaged: list[InstalledPlugin]) -
             key = (normalised(name), entry.value)
             if entry.group == ENTRY_POINT_GROUP and key not in seen:
                 seen.add(key)
-                beside = Path(str(distribution.locate_file("/".join(entry.value.split(".")))))
-                yield name, version, entry.value, beside
+                beside = distribution.locate_file("/".join(entry.value.split(".")))
+                yield name, version, entry.value, str(Path(str(beside)))
 
 
 def _damaged(folder: Path, error: Exception) -> InstalledPlugin:
@@ -177,84 +195,97 @@ def _damaged(folder: Path, error: Exception) -> InstalledPlugin:
     name, _, version = folder.name.removesuffix(".dist-info").partition("-")
     name = normalised(name)
     found = f"{folder}: {error}"
-    problem = ManifestError("The package's metadata is damaged", found=found, remedy=f"reinstall {name}")
+    problem = trtreg.errors.ManifestError("The package's metadata is damaged", found=found, remedy=f"reinstall {name}")
     return InstalledPlugin(
-        distribution=name, version=version or "0", package="", root=folder, manifest=None, problem=problem
+        distribution=name, version=version or "0", package="", folder=str(folder), manifest=None, problem=problem
     )
 
 
-def _plugin(name: str, version: str, package: str, beside: Path, paths: Sequence[str] | None) -> InstalledPlugin:
-    root = _root(package, beside, paths)
+def _plugin(name: str, version: str, package: str, beside: str, paths: Sequence[str] | None) -> InstalledPlugin:
+    folder = _folder(package, beside, paths)
     manifest = None
     problem: TrtregError | None = None
     try:
-        manifest = manifests.read(root / manifests.FILE_NAME)
-        problem = _contradiction(name, version, root, manifest, f"reinstall {name}")
-    except TrtregError as error:
+        manifest = manifests.read(f"{folder}/{manifests.FILE_NAME}")
+        problem = _contradiction(name, version, folder, manifest, f"reinstall {name}")
+    except trtreg.errors.TrtregError as error:
         problem = error
     return InstalledPlugin(
         distribution=name,
         version=version,
         package=package,
-        root=root,
+        folder=folder,
         manifest=manifest,
         problem=problem,
     )
 
 
-def _added_folders() -> list[Path]:
+def _plain(path: str) -> str:
+    """The path as pathlib has it, which takes longer to import than `trtreg list` may take."""
+    if path.startswith(("./", "//")) or "//" in path or "/./" in path:
+        from pathlib import Path
+
+        return str(Path(path))
+    return path
+
+
+def _added_folders() -> list[str]:
     """Each is called by the normalised name of its library."""
     folder = library_folder()
     try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - no cost where there is none, and little where there is
+        names = sorted(os.listdir(folder))
     except OSError:
         return []
-    return [folder / name for name in names if not name.startswith(".")]
+    return [f"{folder}/{name}" for name in names if not name.startswith(".")]
 
 
-def _added(root: Path) -> InstalledPlugin:
+def _added(folder: str) -> InstalledPlugin:
     manifest = None
     problem: TrtregError | None = None
-    remedy = _remedy(root.name, root)
+    name = os.path.basename(folder)
+    remedy = _remedy(name, folder)
     try:
-        manifest = manifests.read(root / manifests.FILE_NAME)
-        problem = _contradiction(root.name, manifest.version, root, manifest, remedy)
-    except TrtregError as error:
+        manifest = manifests.read(f"{folder}/{manifests.FILE_NAME}")
+        problem = _contradiction(name, manifest.version, folder, manifest, remedy)
+    except trtreg.errors.TrtregError as error:
         problem = error
         problem.remedy = remedy
     return InstalledPlugin(
-        distribution=manifest.package if manifest else root.name,
+        distribution=manifest.package if manifest else name,
         version=manifest.version if manifest else "0",
         package="",
-        root=root,
+        folder=folder,
         manifest=manifest,
         problem=problem,
         added=True,
     )
 
 
-def _remedy(name: str, root: Path) -> str:
+def _remedy(name: str, folder: str) -> str:
     """The link in the folder tells where the library was added from; a copy does not."""
-    links = (entry for entry in root.glob("*") if entry.is_symlink())
-    target = next((str(entry.readlink()) for entry in links), "LIBRARY")
+    try:
+        files = [f"{folder}/{file}" for file in os.listdir(folder)]
+    except OSError:
+        files = []
+    target = next((os.readlink(file) for file in files if os.path.islink(file)), "LIBRARY")
     return f"`trtreg add {target} --name {name}` if it was rebuilt, `trtreg add --remove {name}` if it has gone"
 
 
-def _root(package: str, beside: Path, paths: Sequence[str] | None) -> Path:
+def _folder(package: str, beside: str, paths: Sequence[str] | None) -> str:
     """The folder of the import package: beside the metadata for a wheel, where the import system says for others."""
-    if _is_file(beside / manifests.FILE_NAME):
+    if _is_file(f"{beside}/{manifests.FILE_NAME}"):
         return beside
     parts = package.split(".")
-    for folder in _import_folders(parts[0], paths):
-        root = Path(folder, *parts[1:])
-        if _is_file(root / manifests.FILE_NAME):
-            return root
+    for top in _import_folders(parts[0], paths):
+        folder = _plain(os.path.join(top, *parts[1:]))
+        if _is_file(f"{folder}/{manifests.FILE_NAME}"):
+            return folder
     return beside
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     # One folder that nobody may enter must not hide all other plugins: pathlib raises there.
-    return os.path.isfile(path)  # noqa: PTH113
+    return os.path.isfile(path)
 
 
 def _import_folders(top_level: str, paths: Sequence[str] | None) -> tuple[str, ...]:
@@ -270,24 +301,17 @@ def _import_folders(top_level: str, paths: Sequence[str] | None) -> tuple[str, .
     return tuple(spec.submodule_search_locations or ()) if spec else ()
 
 
-def _contradiction(name: str, version: str, root: Path, manifest: Manifest, remedy: str) -> TrtregError | None:
+def _contradiction(name: str, version: str, folder: str, manifest: Manifest, remedy: str) -> TrtregError | None:
     """What the manifest and the installed package do not agree on."""
     if not same_name(name, manifest.package):
-        return ManifestError("The manifest is of another package", found=manifest.package, expected=name, remedy=remedy)
-    if version != manifest.version and not _same_version(version, manifest.version):
-        return ManifestError(
+        return trtreg.errors.ManifestError(
+            "The manifest is of another package", found=manifest.package, expected=name, remedy=remedy
+        )
+    if version != manifest.version and not _versions.are_equal(version, manifest.version):
+        return trtreg.errors.ManifestError(
             "The manifest is of another version", found=manifest.version, expected=version, remedy=remedy
         )
-    library = root / manifest.library.file
+    library = f"{folder}/{manifest.library.file}"
     if not _is_file(library):
-        return ManifestError(f"The plugin library {library} does not exist", remedy=remedy)
+        return trtreg.errors.ManifestError(f"The plugin library {library} does not exist", remedy=remedy)
     return None
-
-
-def _same_version(one: str, other: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(one) == Version(other)
-    except InvalidVersion:
-        return False

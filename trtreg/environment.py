@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import trtreg
 from trtreg import flavour as flavours
-from trtreg.errors import TensorRTNotFoundError
+from trtreg._dataclass import dataclass
 
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any, Final
 
+    from trtreg._metadata_scan import Scan
     from trtreg.flavour import Flavour, InstalledTensorRT
 
 __all__ = ["Environment", "Gpu", "read"]
@@ -48,23 +50,25 @@ class Environment:
     driver_problem: str | None = None
 
 
-class _Driver(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Driver:
     driver: str | None = None
     cuda_driver: str | None = None
     gpus: tuple[Gpu, ...] = ()
     problem: str | None = None
 
 
-def read(tensorrt: InstalledTensorRT | None = None) -> Environment:
+def read(tensorrt: InstalledTensorRT | None = None, *, scan: Scan | None = None) -> Environment:
     """Read the facts; neither TensorRT is imported nor a CUDA context made.
 
-    `tensorrt` defaults to the selected one. That none is installed is a fact, not an error.
+    `tensorrt` defaults to the selected one, looked for in a scan if there is one. That none is installed is a fact, not
+    an error.
     """
     problem = None
     if tensorrt is None:
         try:
-            tensorrt = flavours.select()
-        except TensorRTNotFoundError as error:
+            tensorrt = flavours.select(scan)
+        except trtreg.errors.TensorRTNotFoundError as error:
             problem = error.message
     driver = _read_driver()
     return Environment(
@@ -116,10 +120,10 @@ def _read_driver() -> _Driver:
 
 
 def _is_there(library: str) -> bool:
-    from ctypes import CDLL
+    from _ctypes import dlopen  # what ctypes.CDLL asks, but for the rest of ctypes
 
     try:
-        CDLL(library)
+        dlopen(library, 0)
     except OSError:
         return False
     return True

@@ -6,10 +6,10 @@ exception, and argparse's usage error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import ClassVar
 
     from trtreg.collision import Collision
     from trtreg.compatibility import Reason

@@ -2,44 +2,65 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
-from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from _thread import RLock, allocate_lock  # of threading, whose import takes longer
 
+import trtreg
 from trtreg import _metadata_scan
-from trtreg.errors import SettingError, TensorRTNotFoundError
+from trtreg._dataclass import dataclass
 
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
+    from typing import Any, ClassVar, Final
 
-__all__ = ["SETTING", "Flavour", "InstalledTensorRT", "Message", "capture", "installed", "load", "logger", "select"]
+    from trtreg._metadata_scan import Scan
+
+__all__ = [
+    "FLAVOURS",
+    "SETTING",
+    "Flavour",
+    "InstalledTensorRT",
+    "Message",
+    "capture",
+    "installed",
+    "load",
+    "logger",
+    "select",
+]
 
 SETTING: Final = "TRTREG_TENSORRT"
 
-_log = logging.getLogger("trtreg.tensorrt")
 _lock: Final = RLock()
 _loaded: Final[dict[Flavour, ModuleType]] = {}
 _loggers: Final[dict[Flavour, Any]] = {}
 _captures: Final[list[list[Message]]] = []
-_captures_lock: Final = Lock()
+_captures_lock: Final = allocate_lock()
 
 # A fork copies locks as they are: one that another thread holds at that moment would stay locked in the child.
 for _held in (_captures_lock, _lock):
     os.register_at_fork(before=_held.acquire, after_in_parent=_held.release, after_in_child=_held.release)
 
 
-class Flavour(Enum):
-    """A kind of TensorRT, in the order in which trtreg prefers them."""
+class Flavour:
+    """A kind of TensorRT: one of the three of `FLAVOURS`, to be compared with `is`."""
 
-    FULL = "full"
-    RTX = "rtx"
-    LEAN = "lean"
+    # No Enum: to import that takes a third of the start of Python, and `trtreg list` may take no more than that again.
+    __slots__ = ("value",)
+
+    FULL: ClassVar[Flavour]
+    RTX: ClassVar[Flavour]
+    LEAN: ClassVar[Flavour]
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Flavour.{self.value.upper()}"
+
+    def __reduce__(self) -> str:
+        return repr(self)  # a copy is itself
 
     @property
     def module(self) -> str:
@@ -52,6 +73,11 @@ class Flavour(Enum):
         return "tensorrt" if self is Flavour.FULL else self.value
 
 
+Flavour.FULL, Flavour.RTX, Flavour.LEAN = map(Flavour, ("full", "rtx", "lean"))
+FLAVOURS: Final = (Flavour.FULL, Flavour.RTX, Flavour.LEAN)
+"""In the order in which trtreg prefers them."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstalledTensorRT:
     """A TensorRT whose Python module can be found; `distribution` is None where no package metadata tells of it."""
@@ -61,41 +87,45 @@ class InstalledTensorRT:
     distribution: str | None
 
 
-class Message(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
     """What TensorRT said; the severity is TensorRT's own name of it in lower case, as "error"."""
 
     severity: str
     text: str
 
 
-def installed() -> tuple[InstalledTensorRT, ...]:
-    """The TensorRTs of this environment in the order of preference, found without importing any."""
-    found = (_installed(flavour) for flavour in Flavour)
+def installed(scan: Scan | None = None) -> tuple[InstalledTensorRT, ...]:
+    """The TensorRTs of this environment in the order of preference, found without importing any.
+
+    With a scan of `sys.path` its folders are not listed again.
+    """
+    found = (_installed(flavour, scan) for flavour in FLAVOURS)
     return tuple(tensorrt for tensorrt in found if tensorrt)
 
 
-def select() -> InstalledTensorRT:
+def select(scan: Scan | None = None) -> InstalledTensorRT:
     """The TensorRT to use: the one that TRTREG_TENSORRT names; else one that is already imported; else the first."""
-    candidates = installed()
+    candidates = installed(scan)
     wish = os.environ.get(SETTING)
     if wish:
-        names = {flavour.value: flavour for flavour in Flavour}
+        names = {flavour.value: flavour for flavour in FLAVOURS}
         if wish not in names:
-            raise SettingError(
+            raise trtreg.errors.SettingError(
                 f"Unknown TensorRT flavour in {SETTING}", found=wish, expected=f"one of {', '.join(names)}"
             )
         for tensorrt in candidates:
             if tensorrt.flavour is names[wish]:
                 return tensorrt
-        raise TensorRTNotFoundError(
+        raise trtreg.errors.TensorRTNotFoundError(
             f"{SETTING}={wish}, but {names[wish].module} is not installed",
             found=_names(candidates),
             remedy=f"pip install 'trtreg[{names[wish].extra}]' or unset {SETTING}",
         )
     if not candidates:
-        raise TensorRTNotFoundError(
+        raise trtreg.errors.TensorRTNotFoundError(
             "no TensorRT is installed",
-            expected=f"one of {', '.join(flavour.module for flavour in Flavour)}",
+            expected=f"one of {', '.join(flavour.module for flavour in FLAVOURS)}",
             remedy="pip install 'trtreg[rtx]' (builds engines without a GPU), or 'trtreg[tensorrt]'",
         )
     # Plugins go into the registry of one TensorRT: it has to be the one that the program already works with.
@@ -126,45 +156,56 @@ def logger(tensorrt: InstalledTensorRT | None = None) -> Any:
         return _loggers[chosen.flavour]
 
 
-@contextmanager
-def capture() -> Iterator[list[Message]]:
+class capture:  # noqa: N801 - what it is called for is the context
     """Collect what TensorRT says through `logger()`, from any thread, for as long as the context is open."""
-    messages: list[Message] = []
-    with _captures_lock:
-        _captures.append(messages)
-    try:
-        yield messages
-    finally:
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+
+    def __enter__(self) -> list[Message]:
+        with _captures_lock:
+            _captures.append(self._messages)
+        return self._messages
+
+    def __exit__(self, *_: object) -> None:
         with _captures_lock:
             # By identity: two captures may hold equal messages.
-            _captures[:] = [other for other in _captures if other is not messages]
+            _captures[:] = [other for other in _captures if other is not self._messages]
 
 
 def _names(candidates: tuple[InstalledTensorRT, ...]) -> str:
     return ", ".join(f"{tensorrt.flavour.module} {tensorrt.version}" for tensorrt in candidates) or "no TensorRT"
 
 
-def _installed(flavour: Flavour) -> InstalledTensorRT | None:
-    from importlib.util import find_spec
-
-    try:
-        spec = find_spec(flavour.module)
-    except (ImportError, ValueError):
-        return None
-    # A folder without a module in it, as an uninstall may leave, has a spec but no origin.
-    if spec is None or spec.origin is None:
+def _installed(flavour: Flavour, scan: Scan | None) -> InstalledTensorRT | None:
+    origin = _origin(flavour.module)
+    if origin is None:
         return None
     # The first is the usual one; those of a CUDA generation also install by themselves.
     for name in (flavour.module, f"{flavour.module}_cu13", f"{flavour.module}_cu12"):
-        if found := _metadata(name):
+        if found := _metadata(name, scan):
             return InstalledTensorRT(flavour=flavour, version=found[1], distribution=found[0])
-    version = _version_in_source(spec.origin, flavour)
+    version = _version_in_source(origin, flavour)
     return InstalledTensorRT(flavour=flavour, version=version, distribution=None) if version else None
 
 
-def _metadata(distribution: str) -> tuple[str, str] | None:
+def _origin(module: str) -> str | None:
+    """Where a module would be imported from, as importlib.util finds it, whose import takes longer than all of this."""
+    if module in sys.modules:
+        spec = getattr(sys.modules[module], "__spec__", None)
+    else:
+        try:
+            specs = (finder.find_spec(module, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+            spec = next((found for found in specs if found), None)
+        except (ImportError, ValueError):
+            return None
+    # A folder without a module in it, as an uninstall may leave, has a spec but no origin.
+    return spec.origin if spec else None
+
+
+def _metadata(distribution: str, scan: Scan | None) -> tuple[str, str] | None:
     try:
-        return _metadata_scan.name_and_version(distribution, sys.path)
+        return _metadata_scan.name_and_version(distribution, sys.path, scan)
     except _metadata_scan.UnusualError:
         from importlib.metadata import PackageNotFoundError, metadata
 
@@ -196,7 +237,7 @@ def _import(tensorrt: InstalledTensorRT) -> ModuleType:
     try:
         return import_module(tensorrt.flavour.module)
     except (ImportError, OSError) as error:
-        raise TensorRTNotFoundError(
+        raise trtreg.errors.TensorRTNotFoundError(
             f"{tensorrt.flavour.module} {tensorrt.version} is installed but cannot be imported",
             found=str(error),
             remedy=f"pip install --force-reinstall 'trtreg[{tensorrt.flavour.extra}]'",
@@ -211,6 +252,9 @@ def _mend(kind: Flavour) -> None:
 
 
 def _make_logger(module: ModuleType) -> Any:
+    import logging
+
+    forward = logging.getLogger("trtreg.tensorrt").log
     severities = module.ILogger.Severity
     levels = {
         severities.INTERNAL_ERROR: logging.CRITICAL,
@@ -229,7 +273,7 @@ def _make_logger(module: ModuleType) -> Any:
             """Forward one message; TensorRT calls this from its own threads too."""
             with _captures_lock:
                 for messages in _captures:
-                    messages.append(Message(severity.name.lower(), text))
-            _log.log(levels.get(severity, logging.ERROR), "%s", text)
+                    messages.append(Message(severity=severity.name.lower(), text=text))
+            forward(levels.get(severity, logging.ERROR), "%s", text)
 
     return Logger()

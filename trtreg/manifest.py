@@ -6,16 +6,23 @@ a newer builder may add some. A change of meaning raises `schema`.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
-
+import trtreg
+from trtreg import _json_text, _patterns, _versions
+from trtreg._dataclass import dataclass
 from trtreg._json_table import Table, UnexpectedJSONError
-from trtreg.errors import ManifestError
 
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from os import PathLike
+    from typing import Any, Final, Literal
+
+    from trtreg.creator_key import CreatorKey
+
+    Registration = Literal["dynamic", "static", "init"]
+    """How creators come into the registry: TensorRT asks getCreators; the library's static initialisers; a function."""
+
+    Interface = Literal["v2", "v3"]
 
 __all__ = [
     "FILE_NAME",
@@ -23,10 +30,8 @@ __all__ = [
     "Creator",
     "CreatorKey",
     "Field",
-    "Interface",
     "Library",
     "Manifest",
-    "Registration",
     "Sdk",
     "Signature",
     "parse",
@@ -37,38 +42,8 @@ __all__ = [
 FILE_NAME: Final = "trtplugin.json"
 SCHEMA: Final = 1
 
-Registration = Literal["dynamic", "static", "init"]
-"""How creators come into the registry: TensorRT asks getCreators; the library's static initialisers; a function."""
-
-Interface = Literal["v2", "v3"]
-
 _FLAVOURS: Final = ("full", "lean", "rtx")
-_TENSOR = r"[a-z][a-z0-9]*(:[a-z][a-z0-9_]*)?"
-_VERSION = r"[0-9]{1,4}\.[0-9]{1,4}"
-_SM = r"[1-9][0-9]{0,3}\.[0-9]{1,4}[af]?"
-_TEXT: Final = r"[\s\S]*"
-_LONGEST: Final = 1000  # of what is read as a version: Python makes no numbers of thousands of digits
-
-
-class CreatorKey(NamedTuple):
-    """What TensorRT's registry tells creators apart by."""
-
-    name: str
-    version: str
-    namespace: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.namespace}::{self.name} {self.version}" if self.namespace else f"{self.name} {self.version}"
-
-    @classmethod
-    def of(cls, creator: Any) -> CreatorKey:
-        """The key of a creator in TensorRT's registry."""
-        return cls(creator.name, creator.plugin_version, creator.plugin_namespace)
-
-    @staticmethod
-    def listed(keys: Iterable[CreatorKey]) -> str:
-        """Several of them as text, in order."""
-        return ", ".join(str(key) for key in sorted(keys))
+_NONE: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +80,8 @@ class Creator:
     @property
     def key(self) -> CreatorKey:
         """The key in TensorRT's registry."""
+        from trtreg.creator_key import CreatorKey
+
         return CreatorKey(self.name, self.version, self.namespace)
 
 
@@ -154,24 +131,34 @@ class Manifest:
     version: str
     library: Library
     summary: str = ""
-    tensorrt: Mapping[str, str] = field(default_factory=dict)
+    tensorrt: Mapping[str, str] = _NONE
+
+
+def __getattr__(name: str) -> Any:
+    if name != "CreatorKey":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from trtreg.creator_key import CreatorKey
+
+    return CreatorKey
 
 
 def read(path: str | PathLike[str]) -> Manifest:
     """Read the manifest at `path`; ManifestError names the file."""
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is one more import for `trtreg list`
-            data = json.load(file)
+            data = _json_text.loads(file.read())
     except FileNotFoundError:
-        raise ManifestError(f"{path} does not exist", remedy="reinstall the plugin package") from None
+        raise trtreg.errors.ManifestError(f"{path} does not exist", remedy="reinstall the plugin package") from None
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read", found=error.strerror or str(error)) from error
+        raise trtreg.errors.ManifestError(f"{path} cannot be read", found=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path} is not JSON", found=str(error), remedy="reinstall the plugin package") from error
+        raise trtreg.errors.ManifestError(
+            f"{path} is not JSON", found=str(error), remedy="reinstall the plugin package"
+        ) from error
     try:
         return parse(data)
-    except ManifestError as error:
-        raise ManifestError(
+    except trtreg.errors.ManifestError as error:
+        raise trtreg.errors.ManifestError(
             f"{path}: {error.message}", found=error.found, expected=error.expected, remedy=error.remedy
         ) from error
 
@@ -182,22 +169,24 @@ def parse(data: object) -> Manifest:
         table = Table.root(data)
         schema = table.integer("schema", minimum=1)
         if schema != SCHEMA:
-            raise ManifestError(
+            raise trtreg.errors.ManifestError(
                 "Unexpected value in 'schema'", found=str(schema), expected=str(SCHEMA), remedy="upgrade trtreg"
             )
         return Manifest(
-            package=table.string("package", r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"),
-            version=table.string("version", rf"\S{{1,{_LONGEST}}}"),
-            summary=table.string("summary", _TEXT, default=""),
+            package=table.string("package", _patterns.PACKAGE),
+            version=table.string("version", _patterns.RELEASE),
+            summary=table.string("summary", _patterns.ANY, default=""),
             tensorrt=_specifiers(table.table("tensorrt")),
             library=_library(table.table("library")),
         )
     except UnexpectedJSONError as error:
-        raise ManifestError(error.message, found=error.found, expected=error.expected) from None
+        raise trtreg.errors.ManifestError(error.message, found=error.found, expected=error.expected) from None
 
 
 def to_json(manifest: Manifest) -> str:
     """Write the manifest as JSON: the same manifest always gives the same text, which ends in a newline."""
+    import json
+
     library = manifest.library
     data = {
         "schema": SCHEMA,
@@ -247,48 +236,42 @@ def _without_none(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _specifiers(table: Table) -> dict[str, str]:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
     specifiers = {}
     for flavour in table.keys():  # noqa: SIM118 - a Table is no mapping
         if flavour not in _FLAVOURS:
             raise table.unexpected(flavour, found=flavour, expected=f"one of {', '.join(_FLAVOURS)}")
         specifiers[flavour] = table.string(flavour)
-        try:
-            if len(specifiers[flavour]) > _LONGEST:
-                raise InvalidSpecifier  # noqa: TRY301 - the same answer
-            SpecifierSet(specifiers[flavour])
-        except InvalidSpecifier:
+        if not _versions.is_range(specifiers[flavour]):
             expected = "a version specifier such as '>=10.0'"
-            found = repr(specifiers[flavour][:_LONGEST])
-            raise table.unexpected(flavour, found=found, expected=expected) from None
+            found = repr(specifiers[flavour][: _patterns.LONGEST])
+            raise table.unexpected(flavour, found=found, expected=expected)
     return specifiers
 
 
 def _library(table: Table) -> Library:
     sdk = table.optional_table("sdk")
-    registration = table.string("registration", "dynamic|static|init", default="dynamic")
-    init = table.optional_string("init", r"[A-Za-z_][A-Za-z0-9_]*")
+    registration: Any = table.string("registration", _patterns.REGISTRATION, default="dynamic")
+    interface: Any = table.optional_string("interface", _patterns.INTERFACE)
+    init = table.optional_string("init", _patterns.IDENTIFIER)
     if (registration == "init") != (init is not None):
         expected = "the name of a function where 'registration' is init, and nothing else"
         raise table.unexpected("init", found=repr(init), expected=expected)
     return Library(
-        # A plain file name beside the manifest: a manifest must not reach outside of its package.
-        file=table.string("file", r"(?!\.{1,2}$)[^/\x00]+"),
-        sha256=table.string("sha256", r"[0-9a-f]{64}"),
+        file=table.string("file", _patterns.FILE),
+        sha256=table.string("sha256", _patterns.DIGEST),
         size=table.integer("size", minimum=0),
-        machine=table.string("machine", r"[a-z0-9_]+"),
-        glibc=table.optional_string("glibc", _VERSION),
-        needed=table.strings("needed", r"[^/\x00]+"),
-        cuda=table.optional_string("cuda", _VERSION),
-        sms=table.strings("sms", _SM),
-        ptx=table.strings("ptx", _SM),
+        machine=table.string("machine", _patterns.MACHINE),
+        glibc=table.optional_string("glibc", _patterns.VERSION),
+        needed=table.strings("needed", _patterns.SONAME),
+        cuda=table.optional_string("cuda", _patterns.VERSION),
+        sms=table.strings("sms", _patterns.SM),
+        ptx=table.strings("ptx", _patterns.SM),
         sdk=None
         if sdk is None
-        else Sdk(version=sdk.string("version", r"\S+"), face_abi=sdk.integer("face_abi", minimum=1)),
-        registration=cast("Registration", registration),
+        else Sdk(version=sdk.string("version", _patterns.UNSPACED), face_abi=sdk.integer("face_abi", minimum=1)),
+        registration=registration,
         init=init,
-        interface=cast("Interface | None", table.optional_string("interface", "v2|v3")),
+        interface=interface,
         creators=tuple(_creator(creator) for creator in table.tables("creators")),
     )
 
@@ -296,27 +279,28 @@ def _library(table: Table) -> Library:
 def _creator(table: Table) -> Creator:
     signatures = table.optional_tables("signatures")
     return Creator(
-        name=table.string("name", r"[\s\S]+"),
-        version=table.string("version", r"[\s\S]+"),
-        namespace=table.string("namespace", _TEXT, default=""),
+        name=table.string("name", _patterns.SOME),
+        version=table.string("version", _patterns.SOME),
+        namespace=table.string("namespace", _patterns.ANY, default=""),
         fields=tuple(_field(item) for item in table.optional_tables("fields") or ()),
         inputs=table.optional_range("inputs"),
         outputs=table.optional_range("outputs"),
         signatures=None
         if signatures is None
         else tuple(
-            Signature(inputs=s.strings("inputs", _TENSOR), outputs=s.strings("outputs", _TENSOR)) for s in signatures
+            Signature(inputs=s.strings("inputs", _patterns.TENSOR), outputs=s.strings("outputs", _patterns.TENSOR))
+            for s in signatures
         ),
     )
 
 
 def _field(table: Table) -> Field:
-    kind = table.string("type", r"[a-z][a-z0-9]*")
-    default = table.optional_string("default", _TEXT) if kind == "char" else table.optional_numbers("default")
+    kind = table.string("type", _patterns.WORD)
+    default = table.optional_string("default", _patterns.ANY) if kind == "char" else table.optional_numbers("default")
     return Field(
-        name=table.string("name", r"[\s\S]+"),
+        name=table.string("name", _patterns.SOME),
         type=kind,
         length=table.integer("length", minimum=0, default=0),
         default=default,
-        alias_of=table.optional_string("alias_of", r"[\s\S]+"),
+        alias_of=table.optional_string("alias_of", _patterns.SOME),
     )

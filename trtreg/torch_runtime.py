@@ -167,7 +167,7 @@ def _load(engine: Any) -> tuple[Any, Any]:
         engine = runtime.load_trt_engine(engine)
     elif isinstance(engine, (bytes, bytearray, memoryview)):
         engine = runtime.deserialize(bytes(engine))
-    for kind in flavour.Flavour:
+    for kind in flavour.FLAVOURS:
         module: Any = sys.modules.get(kind.module)
         if isinstance(engine, getattr(module, "ICudaEngine", ())):
             return engine, module

@@ -82,7 +82,7 @@ def test_a_preference_that_means_nobody(cli, identity, monkeypatch):
 
 
 def test_no_tensorrt_is_one_problem(cli, identity, monkeypatch):
-    monkeypatch.setattr(flavour, "installed", lambda: ())
+    monkeypatch.setattr(flavour, "installed", lambda *_: ())
     code, out, _ = cli("doctor")
     assert code == ProblemsFoundError.exit_code
     assert out.count("problem: ") == 1
@@ -91,7 +91,7 @@ def test_no_tensorrt_is_one_problem(cli, identity, monkeypatch):
 
 
 def test_a_tensorrt_that_cannot_be_imported(cli, monkeypatch):
-    monkeypatch.setattr(flavour, "installed", lambda: (LEAN,))
+    monkeypatch.setattr(flavour, "installed", lambda *_: (LEAN,))
     monkeypatch.setitem(flavour.sys.modules, "tensorrt_lean", None)
     code, out, _ = cli("doctor")
     assert code == ProblemsFoundError.exit_code
@@ -99,7 +99,7 @@ def test_a_tensorrt_that_cannot_be_imported(cli, monkeypatch):
 
 
 def test_the_choice_is_told(cli, monkeypatch):
-    monkeypatch.setattr(flavour, "installed", lambda: (RTX, LEAN))
+    monkeypatch.setattr(flavour, "installed", lambda *_: (RTX, LEAN))
     monkeypatch.setattr(flavour, "load", lambda tensorrt=None: None)
     monkeypatch.setattr(_holders, "registered", lambda *_: {})
     monkeypatch.setattr(_holders, "register_own", lambda _: None)
@@ -118,7 +118,7 @@ def test_a_setting_without_meaning_is_an_error(cli, monkeypatch):
 
 
 def test_an_old_tensorrt_rtx(cli, monkeypatch):
-    monkeypatch.setattr(flavour, "installed", lambda: (replace(RTX, version="1.6.0.1"),))
+    monkeypatch.setattr(flavour, "installed", lambda *_: (replace(RTX, version="1.6.0.1"),))
     monkeypatch.setattr(flavour, "load", lambda tensorrt=None: None)
     monkeypatch.setattr(_holders, "registered", lambda *_: {})
     monkeypatch.setattr(_holders, "register_own", lambda _: None)

@@ -27,6 +27,13 @@ ONE = "trtplugin_one-1.0.dist-info"
 OLD = time.time_ns() - 10**12
 # All that the answer costs besides the start of Python, but for what is compiled into it.
 HOT = {"trtreg", "trtreg._identity", "trtreg.cli", "trtreg.cli._list_cache", "trtreg.cli._terminal"}
+# And what a first answer costs besides: nothing of the standard library that takes long to import.
+COLD = HOT | {
+    "__future__", "_ctypes", "_json", "trtreg._dataclass", "trtreg._json_table", "trtreg._json_text",
+    "trtreg._metadata_scan", "trtreg._patterns", "trtreg._versions", "trtreg.cli._list_answer", "trtreg.cli._plugins",
+    "trtreg.cli.list", "trtreg.compatibility", "trtreg.discovery", "trtreg.environment",
+    "trtreg.flavour", "trtreg.manifest",
+}  # fmt: skip
 
 
 def wait():
@@ -112,6 +119,18 @@ def test_the_second_answer_is_the_first_and_imports_next_to_nothing(place, optio
     assert len(place.kept) == 1
     assert place.imported(*options) == HOT - ({"trtreg.cli._terminal"} if options else set())
     assert place.list(*options) == fresh
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="NVML's Python module is imported here")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_first_answer_imports_nothing_that_takes_long(place, site, options):
+    add_tensorrt(site)
+    (site / "trtplugin_one" / "trtplugin.json").write_text(REAL, encoding="utf-8")
+    wait()
+    assert "yes" in place.afresh()[0]
+    expected = COLD - set(sys.builtin_module_names) - ({"trtreg.cli._terminal"} if options else set())
+    assert place.imported(*options) == expected
+    assert len(place.kept) == 1
 
 
 def test_what_is_kept_is_what_is_given(place):
@@ -274,6 +293,27 @@ def test_old_answers_go(place, monkeypatch):
         shutil.copy2(file, file.with_name(f"{number:016}"))
     place.list(CUDA_VISIBLE_DEVICES="0")
     assert len(place.kept) == _list_answer._MOST // 2 + 2
+
+
+# As the SDK's build writes it, with whatever a manifest can have.
+REAL = """{
+  "schema": 1, "package": "trtplugin-one", "version": "1.0", "summary": "Of every kind: \u00e9\u4e00",
+  "tensorrt": {"full": ">=10.0,<12", "lean": ">=10.0", "rtx": ">=1.7"},
+  "library": {
+    "file": "libplugin.so", "sha256": "0000000000000000000000000000000000000000000000000000000000000000", "size": 9,
+    "machine": "MACHINE", "glibc": "2.17", "needed": ["libc.so.6", "ld-linux-x86-64.so.2"], "cuda": "13.0",
+    "sms": ["7.5", "9.0a", "10.0f"], "ptx": ["12.0"], "sdk": {"version": "0.1.0", "face_abi": 1},
+    "registration": "dynamic", "init": null, "interface": "v3",
+    "creators": [{
+      "name": "One", "version": "1", "namespace": "", "inputs": [1, 2], "outputs": [1, 1],
+      "fields": [
+        {"name": "mode", "type": "char", "length": 0, "default": "bilinear"},
+        {"name": "scale", "type": "float32", "length": 2, "default": [0.5, 1e-3], "alias_of": "factor"}
+      ],
+      "signatures": [{"inputs": ["float32", "int8:chw32"], "outputs": ["float16"]}]
+    }]
+  }
+}""".replace("MACHINE", os.uname().machine)
 
 
 def in_place(path, old, new):

@@ -62,7 +62,7 @@ def test_verbose_shows_tensorrts_log(cli, identity, model, tmp_path, caplog):
 
 
 def test_text_only_needs_no_tensorrt(cli, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(flavour, "installed", lambda: ())
+    monkeypatch.setattr(flavour, "installed", lambda *_: ())
     assert cli("onnx2trt", model, "-t", tmp_path / "m.txt") == (0, "", "")
     assert "[mine] y = TrtregTestIdentity (a)" in (tmp_path / "m.txt").read_text(encoding="utf-8")
 
@@ -184,7 +184,7 @@ def test_a_full_disk_leaves_nothing(cli, tmp_path, identity, model, monkeypatch)
 def test_no_tensorrt(cli, tmp_path, model, monkeypatch):
     from trtreg.errors import TensorRTNotFoundError
 
-    monkeypatch.setattr(flavour, "installed", lambda: ())
+    monkeypatch.setattr(flavour, "installed", lambda *_: ())
     check_refusal(cli, tmp_path, model, TensorRTNotFoundError, "trtreg: remedy: pip install 'trtreg[rtx]'")
 
 

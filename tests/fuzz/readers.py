@@ -487,7 +487,7 @@ def _shop() -> tuple[Any, Any]:
         distribution="trtplugin-one",
         version="1.0",
         package="trtplugin_one",
-        root=Path("nowhere"),
+        folder="nowhere",
         manifest=manifest.parse(manifest_of()),
         problem=None,
     )

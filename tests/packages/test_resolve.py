@@ -66,7 +66,7 @@ def plugin(name="trtplugin-a", version="1.0", ops=("A",), *, machine="x86_64", b
     )  # fmt: skip
     problem = errors.ManifestError("broken") if broken else None
     return discovery.InstalledPlugin(
-        distribution=name, version=version, package="p", root=Path(), manifest=None if broken else made, problem=problem
+        distribution=name, version=version, package="p", folder=".", manifest=None if broken else made, problem=problem
     )
 
 

@@ -77,7 +77,7 @@ def _planned(allowed: Sequence[InstalledPlugin], tensorrt: InstalledTensorRT) ->
 
 
 def _tensorrt(module: ModuleType) -> InstalledTensorRT:
-    kind = next(kind for kind in flavour.Flavour if kind.module == module.__name__)
+    kind = next(kind for kind in flavour.FLAVOURS if kind.module == module.__name__)
     for tensorrt in flavour.installed():
         if tensorrt.flavour is kind:
             return tensorrt

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from trtreg.errors import SettingError
-from trtreg.flavour import Flavour
+from trtreg.flavour import FLAVOURS, Flavour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Targets", "parse"]
 
-_FLAVOURS: Final = {flavour.module.replace("_", "-"): flavour for flavour in Flavour}
+_FLAVOURS: Final = {flavour.module.replace("_", "-"): flavour for flavour in FLAVOURS}
 _OTHERS: Final = ("python", "glibc", "driver", "machine")
 _MACHINES: Final = ("x86_64", "aarch64")
 

@@ -7,6 +7,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from trtreg import _versions
 from trtreg import manifest as manifests
 from trtreg.check import table
 from trtreg.check.finding import Finding
@@ -223,12 +224,7 @@ def _identity(wheel: WheelFacts, manifest: manifests.Manifest, where: str | None
 
 
 def _same_version(one: str, other: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(one) == Version(other)
-    except InvalidVersion:
-        return one == other
+    return one == other or _versions.are_equal(one, other)
 
 
 def _differences(path: str, said: Any, is_so: Any) -> Iterator[tuple[str, str, str]]:

@@ -1,6 +1,7 @@
 """The command line: the only part of trtreg that prints or exits."""
 
 import atexit
+import gc
 import os
 import sys
 
@@ -42,11 +43,12 @@ def _run_own(words: list[str]) -> int:
     elif words in (["list"], ["list", "--json"]):
         from trtreg.cli import _list_cache
 
+        gc.disable()  # the process ends before there is anything to collect
         as_json = len(words) > 1
         if not _list_cache.give(as_json=as_json):
             from trtreg.cli import list as command
 
-            return command.answer(as_json=as_json, keeping=True)
+            command.answer(as_json=as_json, keeping=True)
     else:
         return _run(words)
     sys.stdout.flush()

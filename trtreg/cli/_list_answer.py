@@ -77,13 +77,13 @@ def _watched(scan: Scan, installed: Iterable[InstalledPlugin]) -> Iterator[str]:
         yield place
         yield f"{place}/{'METADATA' if place.endswith('.dist-info') else 'PKG-INFO'}"
         usual.add(f"{os.path.dirname(place)}/{package.replace('.', '/')}")  # noqa: PTH120
-    yield str(discovery.library_folder())
+    yield discovery.library_folder()
     for plugin in installed:
-        file = plugin.root / manifest.FILE_NAME
-        if not plugin.added and (str(plugin.root) not in usual or not file.is_file()):
+        file = f"{plugin.folder}/{manifest.FILE_NAME}"
+        if not plugin.added and (plugin.folder not in usual or not os.path.isfile(file)):  # noqa: PTH113
             raise LookupError(plugin.distribution)
         # The folder too: what is not there now may be there later.
-        yield from map(str, filter(None, (plugin.root, file, plugin.library_path)))
+        yield from filter(None, (plugin.folder, file, plugin.library_file))
     for path, *_, names in scan.folders:
         for name in names:
             inside = "METADATA" if name.endswith("info") else "__init__.py"

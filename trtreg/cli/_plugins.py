@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
 from trtreg import compatibility, discovery, environment
+from trtreg._dataclass import dataclass
 
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
+    from typing import Any
+
     from trtreg.discovery import InstalledPlugin
     from trtreg.environment import Environment
 
@@ -61,7 +62,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
             {"code": r.code, "found": r.found, "expected": r.expected, "remedy": r.remedy} for r in judged.reasons
         ],
         "notes": [*judged.notes],
-        "library": str(plugin.library_path) if plugin.library_path else None,
+        "library": plugin.library_file,
         "ops": [*judged.ops],
     }
 

@@ -8,10 +8,10 @@ Examples:
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from trtreg.cli import _list_answer, _list_cache
 
+TYPE_CHECKING = False  # `typing` takes longer to import than `trtreg list` may take
 if TYPE_CHECKING:
     import argparse
 
@@ -30,21 +30,19 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def answer(*, as_json: bool, keeping: bool = False) -> int:
     """Do so, and with `keeping` keep the answer for the next time: a program may have changed what no file tells."""
-    import json
-
-    from trtreg import discovery, environment
+    from trtreg import _json_text, discovery, environment
     from trtreg.cli import _plugins
 
     begun = _list_answer.begin()
-    here = environment.read()
+    here = environment.read(scan=begun[1])
     judged = [_plugins.judge(plugin, here) for plugin in discovery.scanned(begun[1])]
-    document = json.dumps({"schema": 1, "plugins": [_plugins.as_json(one) for one in judged]}, indent=2)
+    document = _json_text.dumps({"schema": 1, "plugins": [_plugins.as_json(one) for one in judged]})
     rows = [
         (
             one.plugin.distribution,
             one.plugin.version,
             ", ".join(one.ops) or "-",
-            one.plugin.library_path.name if one.plugin.library_path else "-",
+            one.plugin.manifest.library.file if one.plugin.manifest else "-",
             one.verdict if one.fits else f"no: {one.verdict}",
         )
         for one in judged

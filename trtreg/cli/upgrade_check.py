@@ -74,7 +74,7 @@ def _flavour(wish: str | None) -> Flavour:
     from trtreg import flavour
 
     if wish:
-        return flavour.Flavour(wish)
+        return next(one for one in flavour.FLAVOURS if one.value == wish)
     try:
         return flavour.select().flavour
     except TensorRTNotFoundError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trtreg import discovery, manifest
@@ -17,7 +18,6 @@ from trtreg.foreign import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from trtreg.discovery import InstalledPlugin
     from trtreg.manifest import Manifest
@@ -34,7 +34,7 @@ def add(library: Path, described: Manifest, *, copy: bool = False) -> InstalledP
     Raises LibraryNameError where the name is taken, OutputError where the folder cannot be written.
     """
     name = describe.normalised(described.package)
-    root = discovery.library_folder() / name
+    root = Path(discovery.library_folder(), name)
     _refuse_taken(name, root, library)
     fresh, stale = (root.with_name(f".{name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     with _writing(root):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -13,6 +13,7 @@ from trtreg import compatibility
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Literal
 
     from packaging.tags import Tag
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from trtreg.manifest import CreatorKey
     from trtreg.packages.release import Release
 
-__all__ = ["Obstacle", "Target", "Wanted", "obstacles", "preference", "read"]
+    Code = Literal[
+        "specifier", "op", "yanked", "quarantined", "pre-release", "python", "platform", "trtreg", compatibility.Code
+    ]
 
-Code = Literal[
-    "specifier", "op", "yanked", "quarantined", "pre-release", "python", "platform", "trtreg", compatibility.Code
-]
+__all__ = ["Obstacle", "Target", "Wanted", "obstacles", "preference", "read"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
