@@ -20,6 +20,7 @@ __all__ = ["measure", "rotation"]
 _TURNS = 21
 _WARM_UP = 2
 _MOST_SETS = 64
+_LEAST = 500.0  # microseconds of a graph: what its own start takes, a few, does not count then
 
 
 def rotation(bytes_of_set: int) -> int:
@@ -32,18 +33,36 @@ def measure(*sides: Calls, turns: int = _TURNS) -> list[float]:
     """Give the time of one call of each side in microseconds: the median of `turns`.
 
     Each side is a list of calls that do the same work on different memory (see :func:`rotation`), put on PyTorch's
-    current stream; nothing in a call may synchronise or allocate outside PyTorch's allocator. The sides' graphs are
-    replayed in turns, so that a change of the clocks reaches all.
+    current stream; nothing in a call may synchronise or allocate outside PyTorch's allocator. The sides' graphs, of half
+    a millisecond at least, are replayed in turns, so that a change of the clocks reaches all.
     """
-    graphs = [capture(calls) for calls in sides]
+    graphs = [_Graph(calls) for calls in sides]
     times: list[list[float]] = [[] for _ in sides]
     for turn in range(turns + _WARM_UP):
-        for graph, calls, kept in zip(graphs, sides, times, strict=True):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            graph.replay()
-            end.record()
-            end.synchronize()
+        for graph, kept in zip(graphs, times, strict=True):
+            taken = graph.time()
             if turn >= _WARM_UP:
-                kept.append(start.elapsed_time(end) * 1000 / len(calls))
+                kept.append(taken)
     return [statistics.median(each) for each in times]
+
+
+class _Graph:
+    """Calls in a CUDA graph, as often as it takes to fill the least time."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._count = len(calls)
+        self._graph = capture(calls)
+        times = [self.time() * self._count for _ in range(1 + _WARM_UP)]
+        repeats = math.ceil(_LEAST / min(times))
+        if repeats > 1:
+            self._count *= repeats
+            self._graph = capture([*calls] * repeats)
+
+    def time(self) -> float:
+        """Replay it and give the microseconds of one call."""
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        self._graph.replay()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) * 1000 / self._count

@@ -109,14 +109,119 @@ __device__ void stream(T* address, trtreg::Pack<T, kColumns> const& pack) {
 #endif
 }
 
+// What a row of the output needs to know.
+struct alignas(16) Line {
+  float weight[4];
+  int32_t pixel;
+};
+
+// What a strip needs to know along x: the first of four pixels for each column, and their weights.
+template <typename T>
+struct Strip {
+  T const* x;  // its plane
+  T* y;        // its first pixel
+  int32_t pixels[kColumns];
+  float weight[kColumns][4];
+  int32_t columns;  // that are in the image; beyond the last one it is the last one again, to no avail
+};
+
+// Makes a strip of `rows` rows. Where its columns are `kClose` to one another, five pixels of a row serve all of them,
+// and are read before the rows of the output that come first: behind their stores they would wait.
+template <bool kClose, typename T>
+__device__ void make(Bicubic<T> const& p, Strip<T> const& strip, Line const* lines, int32_t rows) {
+  constexpr int kRead = kClose ? 5 : kColumns * 4;
+  struct Pixels {
+    T values[kRead];
+  };
+  bool const borders = strip.pixels[0] < 0 || strip.pixels[kColumns - 1] + 4 > p.across.in ||
+                       (kClose && strip.pixels[0] + 5 > p.across.in);
+  auto const read = [&](int32_t row) {
+    T const* const from = strip.x + int64_t{inside(row, p.down.in)} * p.across.in;
+    Pixels pixels;
+    if (borders) {
+#pragma unroll
+      for (int i = 0; i < kRead; ++i) {
+        int32_t const at = kClose ? strip.pixels[0] + i : strip.pixels[i / 4] + i % 4;
+        pixels.values[i] = __ldg(from + inside(at, p.across.in));
+      }
+    } else {  // those that lie side by side have one address, if only the compiler cannot join both paths' loads
+#pragma unroll
+      for (int i = 0; i < kRead; ++i) {
+        pixels.values[i] = kClose ? (from + strip.pixels[0])[i] : (from + strip.pixels[i / 4])[i % 4];
+      }
+    }
+    return pixels;
+  };
+
+  float window[kColumns][4];  // the four rows around the place, filtered along x
+  auto const push = [&](Pixels const& pixels) {
+    float wide[kRead];
+#pragma unroll
+    for (int i = 0; i < kRead; ++i) wide[i] = trtreg::to_float(pixels.values[i]);
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      float sum = 0;
+#pragma unroll
+      for (int tap = 0; tap < 4; ++tap) {
+        float const second = wide[kClose ? tap + 1 : c * 4 + tap];
+        sum += strip.weight[c][tap] * (kClose && strip.pixels[c] == strip.pixels[0] ? wide[tap] : second);
+      }
+#pragma unroll
+      for (int tap = 0; tap < 3; ++tap) window[c][tap] = window[c][tap + 1];
+      window[c][3] = sum;
+    }
+  };
+
+  int32_t next = lines[0].pixel - 1;  // the row that comes into the window next
+  Pixels ahead;                       // which is read already, if close
+  if constexpr (kClose) {
+    Pixels first[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) first[i] = read(next + i);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) push(first[i]);
+    next += 4;
+    ahead = read(next);
+  }
+  T* y = strip.y;
+  for (int32_t row = 0; row < rows; ++row, y += p.across.out) {
+    Line const line = lines[row];
+    if (next < line.pixel - 1) {
+      next = line.pixel - 1;
+      if constexpr (kClose) ahead = read(next);
+    }
+    for (; next <= line.pixel + 2; ++next) {
+      if constexpr (kClose) {
+        Pixels const now = ahead;
+        ahead = read(next + 1);
+        push(now);
+      } else {
+        push(read(next));
+      }
+    }
+    trtreg::Pack<T, kColumns> result;
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      float sum = 0;
+#pragma unroll
+      for (int tap = 0; tap < 4; ++tap) sum += line.weight[tap] * window[c][tap];
+      result[c] = trtreg::from_float<T>(sum);
+    }
+    if (p.packs) {
+      stream(y, result);
+    } else {
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        if (c < strip.columns) y[c] = result[c];
+      }
+    }
+  }
+}
+
 // All strips of a block are of the same rows, of which it finds the places and weights once. Each row of the input is
 // filtered along x once and then serves all outputs of the strip that it reaches.
 template <typename T>
 __global__ void __launch_bounds__(kStrips, kResident) bicubic_kernel(Bicubic<T> const p) {
-  struct alignas(16) Line {
-    float weight[4];
-    int32_t pixel;
-  };
   __shared__ Line lines[kMaxRows];
   for (int64_t tile = blockIdx.x; tile < p.tiles(); tile += gridDim.x) {
     trtreg::Quotient const chunk = trtreg::divide(tile, p.blocks);
@@ -130,77 +235,24 @@ __global__ void __launch_bounds__(kStrips, kResident) bicubic_kernel(Bicubic<T> 
       line.pixel = at.pixel;
     }
     __syncthreads();
-    int64_t const strip = chunk.remainder * kStrips + threadIdx.x;
-    trtreg::Quotient const group = trtreg::divide(strip, p.groups);
+    trtreg::Quotient const group = trtreg::divide(chunk.remainder * kStrips + threadIdx.x, p.groups);
     if (group.quotient >= p.planes) continue;
     auto const first_column = static_cast<int32_t>(group.remainder * kColumns);
-    int32_t const columns = p.across.out - first_column < kColumns ? p.across.out - first_column : kColumns;
-
+    Strip<T> strip;
+    strip.x = p.x + group.quotient * p.down.in * p.across.in;
+    strip.y = p.y + (group.quotient * p.down.out + first_row) * p.across.out + first_column;
+    strip.columns = p.across.out - first_column < kColumns ? p.across.out - first_column : kColumns;
     Place at = p.across.place(first_column);
-    int32_t pixels[kColumns];  // the first of four each
-    float across[kColumns][4];
 #pragma unroll
-    for (int c = 0; c < kColumns; ++c) {  // beyond the image's last column it is the last one again, to no avail
-      p.across.weights(at, across[c]);
-      pixels[c] = at.pixel - 1;
-      if (c + 1 < columns) p.across.advance(at);
+    for (int c = 0; c < kColumns; ++c) {
+      p.across.weights(at, strip.weight[c]);
+      strip.pixels[c] = at.pixel - 1;
+      if (c + 1 < strip.columns) p.across.advance(at);
     }
-    bool const borders = pixels[0] < 0 || pixels[kColumns - 1] + 4 > p.across.in;
-
-    T const* const x = p.x + group.quotient * p.down.in * p.across.in;
-    T* y = p.y + (group.quotient * p.down.out + first_row) * p.across.out + first_column;
-    int32_t next = lines[0].pixel - 1;  // the row that comes into the window next
-    float window[kColumns][4];          // the four rows around the place, filtered along x
-    for (int32_t row = 0; row < rows; ++row, y += p.across.out) {
-      Line const line = lines[row];
-      if (next < line.pixel - 1) next = line.pixel - 1;
-      for (; next <= line.pixel + 2; ++next) {
-        T const* const from = x + int64_t{inside(next, p.down.in)} * p.across.in;
-        float taps[kColumns][4];
-        if (borders) {
-#pragma unroll
-          for (int i = 0; i < kColumns * 4; ++i) {
-            taps[i / 4][i % 4] = trtreg::to_float(__ldg(from + inside(pixels[i / 4] + i % 4, p.across.in)));
-          }
-        } else if (pixels[kColumns - 1] - pixels[0] <= 1) {  // five pixels for all columns
-          float five[5];
-#pragma unroll
-          for (int i = 0; i < 4; ++i) five[i] = trtreg::to_float((from + pixels[0])[i]);
-          five[4] = trtreg::to_float(from[pixels[kColumns - 1] + 3]);
-#pragma unroll
-          for (int i = 0; i < kColumns * 4; ++i) {
-            taps[i / 4][i % 4] = pixels[i / 4] == pixels[0] ? five[i % 4] : five[i % 4 + 1];
-          }
-        } else {  // four lie side by side: one address for them, if only the compiler cannot join both paths' loads
-#pragma unroll
-          for (int i = 0; i < kColumns * 4; ++i) taps[i / 4][i % 4] = trtreg::to_float((from + pixels[i / 4])[i % 4]);
-        }
-#pragma unroll
-        for (int c = 0; c < kColumns; ++c) {
-          float sum = 0;
-#pragma unroll
-          for (int tap = 0; tap < 4; ++tap) sum += across[c][tap] * taps[c][tap];
-#pragma unroll
-          for (int tap = 0; tap < 3; ++tap) window[c][tap] = window[c][tap + 1];
-          window[c][3] = sum;
-        }
-      }
-      trtreg::Pack<T, kColumns> result;
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-        float sum = 0;
-#pragma unroll
-        for (int tap = 0; tap < 4; ++tap) sum += line.weight[tap] * window[c][tap];
-        result[c] = trtreg::from_float<T>(sum);
-      }
-      if (p.packs) {
-        stream(y, result);
-      } else {
-#pragma unroll
-        for (int c = 0; c < kColumns; ++c) {
-          if (c < columns) y[c] = result[c];
-        }
-      }
+    if (strip.pixels[kColumns - 1] - strip.pixels[0] <= 1) {
+      make<true>(p, strip, lines, rows);
+    } else {
+      make<false>(p, strip, lines, rows);
     }
   }
 }

@@ -78,6 +78,8 @@ EDGES = [
     Case((1, 2, 9, 40), (11, 160), align_corners=False),
     Case((2, 1, 5, 37), (12, 189), align_corners=True),
     Case((1, 1, 8, 30), (9, 118), align_corners=False),
+    Case((1, 2, 40, 9), (5, 36), align_corners=False),  # close columns, and rows that are left out
+    Case((1, 1, 6, 5), (9, 40), align_corners=False),  # four columns of four pixels, the last of their row
     Case((0, 3, 4, 4), (8, 8), align_corners=False),
     Case((2, 3, 4, 4), (0, 8), align_corners=False),
 ]
