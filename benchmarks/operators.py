@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTES = """Median time of one call in microseconds: CUDA graphs of half a millisecond or more over rotating inputs beyond
-the L2 cache, both sides in turns. "roofline" is the least time for the bytes and operations of the work at the ceilings measured in this
-run ({ceilings}); "share" is that over ours. "x peer" above 1 means that ours is faster. Peers run as PyTorch has them,
-with TF32 off, unless they say otherwise."""
+NOTES = """Median time of one call in microseconds: CUDA graphs of half a millisecond or more over rotating inputs
+beyond the L2 cache, both sides in turns. "roofline" is the least time for the bytes and operations of the work at the
+ceilings measured in this run ({ceilings}); "share" is that over ours.
+"x peer" above 1 means that ours is faster. Peers run as PyTorch has them, with TF32 off, unless they say otherwise."""
 
 
 def main() -> int:

@@ -33,8 +33,8 @@ def measure(*sides: Calls, turns: int = _TURNS) -> list[float]:
     """Give the time of one call of each side in microseconds: the median of `turns`.
 
     Each side is a list of calls that do the same work on different memory (see :func:`rotation`), put on PyTorch's
-    current stream; nothing in a call may synchronise or allocate outside PyTorch's allocator. The sides' graphs, of half
-    a millisecond at least, are replayed in turns, so that a change of the clocks reaches all.
+    current stream; nothing in a call may synchronise or allocate outside PyTorch's allocator. The sides' graphs, of
+    half a millisecond at least, are replayed in turns, so that a change of the clocks reaches all.
     """
     graphs = [_Graph(calls) for calls in sides]
     times: list[list[float]] = [[] for _ in sides]
