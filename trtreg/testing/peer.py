@@ -65,4 +65,5 @@ class _Graph:
         self._graph.replay()
         end.record()
         end.synchronize()
-        return start.elapsed_time(end) * 1000 / self._count
+        taken: float = start.elapsed_time(end) * 1000 / self._count
+        return taken
