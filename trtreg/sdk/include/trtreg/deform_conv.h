@@ -84,9 +84,10 @@ class Operator : public Plugin {
   }
 
   // Ways to do it. What a GPU cannot do that way it does in its best one: engines travel.
-  static constexpr int32_t kLargeTiles = 1;
-  static constexpr int32_t kSmallTiles = 2;
-  static constexpr int32_t kOnCudaCores = 3;
+  static constexpr int32_t kBestTiles = 1;
+  static constexpr int32_t kLargeTiles = 2;
+  static constexpr int32_t kSmallTiles = 3;
+  static constexpr int32_t kOnCudaCores = 4;
 
   // With tensor cores the tiles, for the builder to try; and float32 without them.
   Tactics among(TensorSpecs const& in, TensorSpecs const& out, Inputs const& at) const {
@@ -95,7 +96,7 @@ class Operator : public Plugin {
       using T = decltype(zero);
       Arrangement<T> const arrangement(params<T>(in, out, at), terms<T>());
       if (!has_device() || !on_tensor_cores(arrangement)) return;
-      all = {kLargeTiles, kSmallTiles};
+      all = {kBestTiles, kLargeTiles, kSmallTiles};
       if (sizeof(T) == 4) all.push_back(kOnCudaCores);
     });
     return all;

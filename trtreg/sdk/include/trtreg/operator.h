@@ -62,8 +62,8 @@ inline Signatures uniform(std::initializer_list<DataType> types) {
 //   size_t workspace(in, out) const              bytes of device memory that one call needs; for the largest shapes
 //   void enqueue(Call const&) const              required: puts the work on the stream
 //   int32_t output_count() const                 where the number of outputs depends on attributes
-//   Tactics tactics(in, out) const               ways to do it, of which a builder times each; Call::tactic is the one
-//                                                it chose, 0 where none was: enqueue chooses
+//   Tactics tactics(in, out) const               ways to do it, of which a builder times each, or takes the first;
+//                                                Call::tactic is the one, 0 where there was none: enqueue chooses
 //   static int32_t aliased_input(int32_t)        the input whose memory an output shares, or -1 (with kAliases = true)
 //
 // Each throws trtreg::Error (see require, check) to refuse.
