@@ -133,15 +133,8 @@ __global__ void __launch_bounds__(kThreads, 1) float_kernel([[maybe_unused]] __g
     for (auto& each : shared.full) each.make(1);
     for (auto& each : shared.empty) each.make(kMultiplying / trtreg::kWarp);
     hopper::publish_barriers();
-    hopper::prefetch(t.x);
-    hopper::prefetch(t.weight);
   }
-  hopper::let_next_begin();
-  hopper::wait_for_previous();
-  for (int i = thread; i < kFloatColumns; i += kThreads) {
-    shared.bias[i] = t.p.bias && place.column + i < t.p.n ? t.p.bias[place.column + i] : 0.f;
-  }
-  __syncthreads();
+  begin(t, place, shared.bias);
   if (thread >= kMultiplying) {
     hopper::leave_registers<88>();
     split<kTurned>(t, shared, place, count);

@@ -72,6 +72,21 @@ struct Turn {
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+// When the kernel before has ended: reads the bias. All threads of a block have passed it then.
+template <typename T, int kColumns>
+__device__ void begin(Tiles<T> const& t, Place const& place, float (&bias)[kColumns]) {
+  if (threadIdx.x == 0) {
+    trtreg::hopper::prefetch(t.x);
+    trtreg::hopper::prefetch(t.weight);
+  }
+  trtreg::hopper::let_next_begin();
+  trtreg::hopper::wait_for_previous();
+  for (int i = static_cast<int>(threadIdx.x); i < kColumns; i += kThreads) {
+    bias[i] = t.p.bias && place.column + i < t.p.n ? trtreg::to_float(t.p.bias[place.column + i]) : 0.f;
+  }
+  __syncthreads();
+}
+
 // Has a slice of x and of W copied.
 template <bool kTurned, int kColumns, typename T>
 __device__ void copy(Tiles<T> const& t, Place const& place, int slice, trtreg::hopper::Barrier& there,
@@ -106,7 +121,7 @@ __device__ void multiply(Shared<kColumns>& shared, int count, float (&sums)[kCol
     for (int chunk = 0; chunk < mma::kChunks; chunk += mma::kStep) {
       uint64_t const second =
           kTurned ? trtreg::hopper::describe_turned(weight, chunk * mma::kChunkOf<T>) : mma::describe(weight, chunk);
-      trtreg::hopper::multiply_async<T, kColumns, kTurned>(sums, mma::describe(x, chunk), second);
+      mma::multiply_async<T, kColumns, kTurned>(sums, mma::describe(x, chunk), second);
     }
     mma::end_products();
     mma::wait_for_products<1>();
@@ -172,15 +187,8 @@ __global__ void __launch_bounds__(kThreads, 1) tiles_kernel([[maybe_unused]] __g
     for (auto& each : shared.full) each.make(1);
     for (auto& each : shared.empty) each.make(kMultiplying / trtreg::kWarp);
     hopper::publish_barriers();
-    hopper::prefetch(t.x);
-    hopper::prefetch(t.weight);
   }
-  hopper::let_next_begin();
-  hopper::wait_for_previous();
-  for (int i = thread; i < kColumns; i += kThreads) {
-    shared.bias[i] = t.p.bias && place.column + i < t.p.n ? trtreg::to_float(t.p.bias[place.column + i]) : 0.f;
-  }
-  __syncthreads();
+  begin(t, place, shared.bias);
   if (thread >= kMultiplying) {
     hopper::leave_registers<40>();
     if (thread / trtreg::kWarp > kMultiplying / trtreg::kWarp || !hopper::elect()) return;

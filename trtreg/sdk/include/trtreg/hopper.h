@@ -1,5 +1,4 @@
-// What sm_90a has besides mma.h: barriers that also count bytes, copies of whole tiles, wider products, and blocks that
-// work together.
+// What sm_90a has besides mma.h: barriers that also count bytes, copies of whole tiles, and blocks that work together.
 //
 // Nothing here exists elsewhere: the sources that use it stand behind `#ifdef __CUDA_ARCH_FEAT_SM90_ALL`, and their
 // kernels are launched only where `available` says so.
@@ -185,62 +184,8 @@ __device__ inline void store_transposed(void* mine, uint32_t const (&words)[4]) 
                : "memory");
 }
 
-// Products of 64 rows with up to 256 rows of a tile, or with as many columns of turned ones: what is summed up may run
-// down the second factor's tiles, each of which then has kRowOf<T> columns of 16 bits. To be called as mma's
-// multiply_async, which has the same sums.
-#define TRTREG_SUMS(j) "+f"(sums[j][0]), "+f"(sums[j][1]), "+f"(sums[j][2]), "+f"(sums[j][3])
-#define TRTREG_SUMS_4(j) TRTREG_SUMS(j), TRTREG_SUMS(j + 1), TRTREG_SUMS(j + 2), TRTREG_SUMS(j + 3)
-#define TRTREG_SUMS_16(j) TRTREG_SUMS_4(j), TRTREG_SUMS_4(j + 4), TRTREG_SUMS_4(j + 8), TRTREG_SUMS_4(j + 12)
-#define TRTREG_NAMES_32                                                    \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
-  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define TRTREG_NAMES_64                                                              \
-  TRTREG_NAMES_32                                                                    \
-  ", "                                                                               \
-  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define TRTREG_NAMES_128                                                                         \
-  TRTREG_NAMES_64                                                                                \
-  ", "                                                                                           \
-  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "             \
-  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "             \
-  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
-  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-#define TRTREG_WGMMA(shape, kind, names, first_name, second_name, turned, ...)                                       \
-  asm volatile("{ .reg .pred p; setp.eq.b32 p, 0, 0; wgmma.mma_async.sync.aligned." shape "k16.f32." kind " {" names \
-               "}, " first_name ", " second_name ", p, 1, 1, 0, " turned "; }"                                       \
-               : __VA_ARGS__                                                                                         \
-               : "l"(first), "l"(second), "n"(kTurned))
-
-template <typename T, int kRows, bool kTurned>
-__device__ void multiply_async(float (&sums)[kRows / 8][4], uint64_t first, uint64_t second) {
-  static_assert(kRows == 64 || kRows == 128 || kRows == 256);
-  static_assert(std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>);
-#define TRTREG_WGMMA_OF(kind)                                                                                       \
-  if constexpr (kRows == 64) {                                                                                      \
-    TRTREG_WGMMA("m64n64", kind, TRTREG_NAMES_32, "%32", "%33", "%34", TRTREG_SUMS_4(0), TRTREG_SUMS_4(4));         \
-  } else if constexpr (kRows == 128) {                                                                              \
-    TRTREG_WGMMA("m64n128", kind, TRTREG_NAMES_64, "%64", "%65", "%66", TRTREG_SUMS_16(0));                         \
-  } else {                                                                                                          \
-    TRTREG_WGMMA("m64n256", kind, TRTREG_NAMES_128, "%128", "%129", "%130", TRTREG_SUMS_16(0), TRTREG_SUMS_16(16)); \
-  }
-  if constexpr (std::is_same_v<T, __half>) {
-    TRTREG_WGMMA_OF("f16.f16")
-  } else {
-    TRTREG_WGMMA_OF("bf16.bf16")
-  }
-#undef TRTREG_WGMMA_OF
-}
-#undef TRTREG_SUMS
-#undef TRTREG_SUMS_4
-#undef TRTREG_SUMS_16
-#undef TRTREG_NAMES_32
-#undef TRTREG_NAMES_64
-#undef TRTREG_NAMES_128
-#undef TRTREG_WGMMA
-
-// The second factor of such products where it is turned: tiles of kRowOf<T> rows, along what is summed up, which follow
-// one another; 16 of these rows from `row` on.
+// The second factor of mma::multiply_async where it is turned: tiles of kRowOf<T> rows, along what is summed up, which
+// follow one another; 16 of these rows from `row` on.
 __device__ inline uint64_t describe_turned(mma::Chunk const* tiles, int row) {
   constexpr uint64_t kSwapped = uint64_t{1} << 62;
   constexpr uint64_t kEightRows = uint64_t{1024 / 16} << 32;

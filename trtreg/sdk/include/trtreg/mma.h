@@ -155,66 +155,69 @@ __device__ inline uint64_t describe(Chunk const* rows, int chunk) {
 #endif
 }
 
-#define TRTREG_WGMMA_64(kind, tail)                                                                        \
-  asm volatile("{ .reg .pred p; setp.eq.b32 p, 0, 0; wgmma.mma_async.sync.aligned." kind                   \
-               " {"                                                                                        \
-               "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                    \
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"            \
-               "}, %32, %33, p, 1, 1" tail "; }"                                                           \
-               : "+f"(sums[0][0]), "+f"(sums[0][1]), "+f"(sums[0][2]), "+f"(sums[0][3]), "+f"(sums[1][0]), \
-                 "+f"(sums[1][1]), "+f"(sums[1][2]), "+f"(sums[1][3]), "+f"(sums[2][0]), "+f"(sums[2][1]), \
-                 "+f"(sums[2][2]), "+f"(sums[2][3]), "+f"(sums[3][0]), "+f"(sums[3][1]), "+f"(sums[3][2]), \
-                 "+f"(sums[3][3]), "+f"(sums[4][0]), "+f"(sums[4][1]), "+f"(sums[4][2]), "+f"(sums[4][3]), \
-                 "+f"(sums[5][0]), "+f"(sums[5][1]), "+f"(sums[5][2]), "+f"(sums[5][3]), "+f"(sums[6][0]), \
-                 "+f"(sums[6][1]), "+f"(sums[6][2]), "+f"(sums[6][3]), "+f"(sums[7][0]), "+f"(sums[7][1]), \
-                 "+f"(sums[7][2]), "+f"(sums[7][3])                                                        \
-               : "l"(first), "l"(second))
-#define TRTREG_WGMMA_128(kind, tail)                                                                            \
-  asm volatile("{ .reg .pred p; setp.eq.b32 p, 0, 0; wgmma.mma_async.sync.aligned." kind                        \
-               " {"                                                                                             \
-               "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                         \
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "               \
-               "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "               \
-               "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"                 \
-               "}, %64, %65, p, 1, 1" tail "; }"                                                                \
-               : "+f"(sums[0][0]), "+f"(sums[0][1]), "+f"(sums[0][2]), "+f"(sums[0][3]), "+f"(sums[1][0]),      \
-                 "+f"(sums[1][1]), "+f"(sums[1][2]), "+f"(sums[1][3]), "+f"(sums[2][0]), "+f"(sums[2][1]),      \
-                 "+f"(sums[2][2]), "+f"(sums[2][3]), "+f"(sums[3][0]), "+f"(sums[3][1]), "+f"(sums[3][2]),      \
-                 "+f"(sums[3][3]), "+f"(sums[4][0]), "+f"(sums[4][1]), "+f"(sums[4][2]), "+f"(sums[4][3]),      \
-                 "+f"(sums[5][0]), "+f"(sums[5][1]), "+f"(sums[5][2]), "+f"(sums[5][3]), "+f"(sums[6][0]),      \
-                 "+f"(sums[6][1]), "+f"(sums[6][2]), "+f"(sums[6][3]), "+f"(sums[7][0]), "+f"(sums[7][1]),      \
-                 "+f"(sums[7][2]), "+f"(sums[7][3]), "+f"(sums[8][0]), "+f"(sums[8][1]), "+f"(sums[8][2]),      \
-                 "+f"(sums[8][3]), "+f"(sums[9][0]), "+f"(sums[9][1]), "+f"(sums[9][2]), "+f"(sums[9][3]),      \
-                 "+f"(sums[10][0]), "+f"(sums[10][1]), "+f"(sums[10][2]), "+f"(sums[10][3]), "+f"(sums[11][0]), \
-                 "+f"(sums[11][1]), "+f"(sums[11][2]), "+f"(sums[11][3]), "+f"(sums[12][0]), "+f"(sums[12][1]), \
-                 "+f"(sums[12][2]), "+f"(sums[12][3]), "+f"(sums[13][0]), "+f"(sums[13][1]), "+f"(sums[13][2]), \
-                 "+f"(sums[13][3]), "+f"(sums[14][0]), "+f"(sums[14][1]), "+f"(sums[14][2]), "+f"(sums[14][3]), \
-                 "+f"(sums[15][0]), "+f"(sums[15][1]), "+f"(sums[15][2]), "+f"(sums[15][3])                     \
-               : "l"(first), "l"(second))
+#define TRTREG_SUMS(j) "+f"(sums[j][0]), "+f"(sums[j][1]), "+f"(sums[j][2]), "+f"(sums[j][3])
+#define TRTREG_SUMS_4(j) TRTREG_SUMS(j), TRTREG_SUMS(j + 1), TRTREG_SUMS(j + 2), TRTREG_SUMS(j + 3)
+#define TRTREG_SUMS_16(j) TRTREG_SUMS_4(j), TRTREG_SUMS_4(j + 4), TRTREG_SUMS_4(j + 8), TRTREG_SUMS_4(j + 12)
+#define TRTREG_NAMES_32                                                    \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define TRTREG_NAMES_64                                                              \
+  TRTREG_NAMES_32                                                                    \
+  ", "                                                                               \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define TRTREG_NAMES_128                                                                         \
+  TRTREG_NAMES_64                                                                                \
+  ", "                                                                                           \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "             \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "             \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define TRTREG_WGMMA(shape, kind, names, first_name, second_name, tail, ...)                              \
+  asm volatile("{ .reg .pred p; setp.eq.b32 p, 0, 0; wgmma.mma_async.sync.aligned." shape kind " {" names \
+               "}, " first_name ", " second_name ", p, 1, 1" tail "; }"                                   \
+               : __VA_ARGS__                                                                              \
+               : "l"(first), "l"(second), "n"(kTurned))
+#define TRTREG_WGMMA_OF(kind, tail)                                                                               \
+  if constexpr (kRows == 64) {                                                                                    \
+    TRTREG_WGMMA("m64n64", kind, TRTREG_NAMES_32, "%32", "%33", tail("%34"), TRTREG_SUMS_4(0), TRTREG_SUMS_4(4)); \
+  } else if constexpr (kRows == 128) {                                                                            \
+    TRTREG_WGMMA("m64n128", kind, TRTREG_NAMES_64, "%64", "%65", tail("%66"), TRTREG_SUMS_16(0));                 \
+  } else {                                                                                                        \
+    TRTREG_WGMMA("m64n256", kind, TRTREG_NAMES_128, "%128", "%129", tail("%130"), TRTREG_SUMS_16(0),              \
+                 TRTREG_SUMS_16(16));                                                                             \
+  }
+#define TRTREG_TURNED(name) ", 0, " name
+#define TRTREG_AS_IS(name) ""
 
-// sums += 64 rows times kRows rows of another tile. Of the 64 each warp has 16, and sums as after `multiply`, one after
-// another for each 8 of the other rows. To be called between begin_products and end_products.
-template <typename T, int kRows>
+// sums += 64 rows times kRows rows of another tile, or times as many columns of turned ones: then what is summed up
+// runs down the second factor's tiles (of 16 bits; see hopper::describe_turned). Of the 64 each warp has 16, and sums
+// as after `multiply`, one after another for each 8 of the other rows. To be called between begin_products and
+// end_products.
+template <typename T, int kRows, bool kTurned = false>
 __device__ void multiply_async(float (&sums)[kRows / 8][4], uint64_t first, uint64_t second) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  static_assert(kRows == 64 || kRows == 128);
-  if constexpr (kRows == 64 && std::is_same_v<T, __half>) {
-    TRTREG_WGMMA_64("m64n64k16.f32.f16.f16", ", 0, 0");
-  } else if constexpr (kRows == 64 && std::is_same_v<T, __nv_bfloat16>) {
-    TRTREG_WGMMA_64("m64n64k16.f32.bf16.bf16", ", 0, 0");
-  } else if constexpr (kRows == 64) {
-    TRTREG_WGMMA_64("m64n64k8.f32.tf32.tf32", "");
-  } else if constexpr (std::is_same_v<T, __half>) {
-    TRTREG_WGMMA_128("m64n128k16.f32.f16.f16", ", 0, 0");
+  static_assert(kRows == 64 || kRows == 128 || kRows == 256);
+  static_assert(!kTurned || sizeof(T) == 2);
+  if constexpr (std::is_same_v<T, __half>) {
+    TRTREG_WGMMA_OF("k16.f32.f16.f16", TRTREG_TURNED)
   } else if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    TRTREG_WGMMA_128("m64n128k16.f32.bf16.bf16", ", 0, 0");
+    TRTREG_WGMMA_OF("k16.f32.bf16.bf16", TRTREG_TURNED)
   } else {
-    TRTREG_WGMMA_128("m64n128k8.f32.tf32.tf32", "");
+    TRTREG_WGMMA_OF("k8.f32.tf32.tf32", TRTREG_AS_IS)
   }
 #endif
 }
-#undef TRTREG_WGMMA_64
-#undef TRTREG_WGMMA_128
+#undef TRTREG_SUMS
+#undef TRTREG_SUMS_4
+#undef TRTREG_SUMS_16
+#undef TRTREG_NAMES_32
+#undef TRTREG_NAMES_64
+#undef TRTREG_NAMES_128
+#undef TRTREG_WGMMA
+#undef TRTREG_WGMMA_OF
+#undef TRTREG_TURNED
+#undef TRTREG_AS_IS
 
 __device__ inline void begin_products() {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
