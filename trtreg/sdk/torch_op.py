@@ -143,7 +143,7 @@ class TorchOp:
                     expected=f"one of {', '.join(torch_layout.DTYPES)} on {device}",
                 )
         # Kept alive until the work is on the stream: an address alone would not.
-        tensors = _as_taken([tensor.detach() for tensor in inputs], _signatures(self._package, self._creator))
+        tensors = _as_taken([tensor.detach() for tensor in inputs], _layouts(self._package, self._creator))
         specs = [torch_layout.spec(tensor) for tensor in tensors]
         frozen = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in attributes.items())
         plugin = _plugin(self._package, self._creator, frozen)
@@ -194,24 +194,21 @@ def _plugin(package: str, creator: str, attributes: tuple[tuple[str, AttributeVa
 
 
 @functools.cache
-def _signatures(package: str, creator: str) -> tuple[tuple[str, ...], ...]:
-    """What a creator takes as inputs, in each combination; what stands last goes for all that follow."""
+def _layouts(package: str, creator: str) -> tuple[tuple[str, ...], ...]:
+    """Formats of the inputs, of each combination where one is not linear; the last goes for all that follow."""
     creators = _face(package).describe()["creators"]
-    return tuple(
-        tuple(signature["inputs"]) for each in creators if each["name"] == creator for signature in each["signatures"]
-    )
+    signatures = (one["inputs"] for each in creators if each["name"] == creator for one in each["signatures"])
+    layouts = (tuple(each.partition(":")[2] or "linear" for each in inputs) for inputs in signatures)
+    return tuple(dict.fromkeys(layout for layout in layouts if {*layout} != {"linear"}))
 
 
-def _as_taken(tensors: list[torch.Tensor], signatures: Sequence[Sequence[str]]) -> list[torch.Tensor]:
+def _as_taken(tensors: list[torch.Tensor], layouts: Sequence[tuple[str, ...]]) -> list[torch.Tensor]:
     """Leave channels last where the plugin takes them so; copy whatever else is not in the linear order."""
     found = [torch_layout.format_of(tensor) for tensor in tensors]
-    wanted = ["linear"] * len(tensors)
-    for signature in signatures:
-        formats = [each.partition(":")[2] or "linear" for each in signature]
-        formats += formats[-1:] * (len(tensors) - len(formats))
-        if any(each != "linear" for each in formats) and all(
-            each in ("linear", other) for each, other in zip(formats, found, strict=False)
-        ):
+    wanted = ("linear",) * len(tensors)
+    for layout in layouts:
+        formats = layout + layout[-1:] * (len(tensors) - len(layout))
+        if all(each in ("linear", other) for each, other in zip(formats, found, strict=False)):
             wanted = formats
             break
     return [
