@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from trtreg.sdk import torch_layout
 from trtreg.testing import compare
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["EDGES", "Array", "Case", "assert_close", "oracle", "random_case", "to_tensors", "tolerance"]
+__all__ = [
+    "EDGES", "Array", "Case", "assert_close", "oracle", "random_case", "timed", "to_tensors", "tolerance",
+]  # fmt: skip
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
@@ -261,3 +264,59 @@ def to_tensors(
         x = tensors["x"]
         tensors["x"] = torch_layout.empty(x.shape, x.dtype, device, "hwc" if dtype == "float32" else "hwc8").copy_(x)
     return tensors
+
+
+def timed(
+    creator: str, theirs: Callable[..., torch.Tensor], undeformed: Callable[..., torch.Tensor], *, modulated: bool
+) -> Iterator[dict[str, Any]]:
+    """Give what a package's benchmark.py times: a layer of a detector's head, in all types, and with channels last.
+
+    Args:
+        creator: the plugin; its inputs are x, offset, with masks the mask, weight, and with masks a bias.
+        theirs: torchvision's op, on the same inputs.
+        undeformed: the convolution without offsets.
+        modulated: with masks and a bias.
+    """
+    channels, side, taps = 256, 64, 9
+
+    def inputs(batch: int, dtype: torch.dtype, last: bool) -> list[torch.Tensor]:
+        def some(*shape: int) -> torch.Tensor:
+            return torch.randn(*shape, device="cuda")
+
+        x = some(batch, channels, side, side)
+        maps = [some(batch, 2 * taps, side, side)]
+        weights = [some(channels, channels, 3, 3) / 48]
+        if modulated:
+            maps.append(some(batch, taps, side, side).sigmoid())
+            weights.append(some(channels))
+        x = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        return [each.to(dtype) for each in (x, *maps, *weights)]
+
+    torchvision, convolution = ("torchvision deform_conv2d", theirs), ("F.conv2d", undeformed)
+    for batch, (dtype, tf32, last, peer) in itertools.product(
+        (1, 8),
+        (
+            (torch.float32, 0, False, torchvision),
+            (torch.float32, 1, False, torchvision),
+            (torch.float32, 1, True, None),
+            (torch.float16, 0, False, torchvision),
+            (torch.float16, 0, False, convolution),
+            (torch.float16, 0, True, convolution),
+            (torch.bfloat16, 0, False, convolution),
+            (torch.bfloat16, 0, True, convolution),
+        ),
+    ):
+        area = batch * side * side
+        maps = (3 if modulated else 2) * taps
+        yield {
+            "op": creator + ", TF32" * tf32 + ", channels last" * last,
+            "size": f"{batch}x{channels}x{side}x{side}, 3x3",
+            "dtype": compare.name_of(dtype),
+            "creator": creator,
+            "attributes": {"padding": [1, 1], "allow_tf32": tf32},
+            "inputs": functools.partial(inputs, batch, dtype, last),
+            "outputs": lambda given: [torch.empty_like(given[0])],
+            "peer": peer,
+            "bytes": (area * (2 * channels + maps) + channels**2 * taps) * dtype.itemsize,
+            "flops": 2 * area * channels**2 * taps,
+        }
